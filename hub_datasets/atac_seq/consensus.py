@@ -1,0 +1,283 @@
+"""From the peaks of many cell types to one set of regions that are open or closed in each.
+
+The consensus follows the iterative overlap removal of Corces et al. (2018), "The chromatin accessibility landscape of
+primary human cancers", Science 362, eaav1898: peaks become intervals of fixed width round their summits; strongest
+first, each is kept unless it overlaps one that was kept before. No region is a merger of others, all are equally
+wide, and a region has the same coordinates in every cell type.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..genome import Genome, name_some, naming_hint
+from ..intervals import Peaks, read_peaks
+
+
+# Why a peak was not used, in the order in which the reasons are tried: its chromosome is not in the genome; it, or the
+# region round its summit, reaches beyond the chromosome; the file has it twice; its region holds too many N; its
+# region overlaps a stronger one, in which its summit does not lie.
+NO_CHROMOSOME = "unknown chromosome"
+PAST_END = "past chromosome end"
+DUPLICATE = "duplicate"
+TOO_MANY_N = "too many N"
+OVERLAP = "overlap"
+SKIP_REASONS = (NO_CHROMOSOME, PAST_END, DUPLICATE, TOO_MANY_N, OVERLAP)
+
+
+@dataclass(frozen=True)
+class PeakCounts:
+    """What became of one cell type's peaks: `read` is `used` (they support a region) plus all that was `skipped`."""
+
+    read: int
+    used: int
+    skipped: dict[str, int]
+    open_regions: int
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """N regions of one width, sorted by chromosome (genome order) and start; bp, 0-based, half-open.
+
+    Attributes:
+        region_width: bp.
+        chromosomes: all chromosome names of the genome, in its order.
+        chrom: index into `chromosomes`, int32 of shape `(N,)`.
+        start: int64 of shape `(N,)`.
+        cell_types: C names.
+        accessibility: float32 of shape `(N, C)`: 0 where closed, NaN where open but not measured, else the mid-rank in
+            (0, 1] of the strongest supporting peak among all peaks of that cell type's file.
+        counts: per cell type, what became of its peaks.
+    """
+
+    region_width: int
+    chromosomes: list[str]
+    chrom: np.ndarray
+    start: np.ndarray
+    cell_types: list[str]
+    accessibility: np.ndarray
+    counts: dict[str, PeakCounts]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+class GenomeAxis:
+    """The chromosomes laid end to end on one axis, with room between them, so that a position is a single number.
+
+    Attributes:
+        names: chromosome names, in the genome's order.
+        lengths: bp.
+        offsets: where each chromosome begins on the axis.
+        unknown_runs: runs of letters other than A, C, G, T on the axis, int64 of shape `(num_runs, 2)`, sorted.
+    """
+
+    def __init__(self, genome: Genome, spacing: int):
+        self.names = list(genome.chromosomes)
+        self.lengths = np.array(list(genome.chromosomes.values()), dtype=np.int64)
+        self.offsets = np.concatenate([[0], np.cumsum(self.lengths + spacing)[:-1]])
+        self.unknown_runs = np.concatenate(
+            [genome.unknown_runs(name) + offset for name, offset in zip(self.names, self.offsets, strict=True)]
+        )
+        self._unknown_before_run = np.concatenate([[0], np.cumsum(np.diff(self.unknown_runs, axis=1))])
+
+    def chrom_index(self, names: np.ndarray) -> np.ndarray:
+        """Index of each chromosome name, -1 where the genome has no such chromosome."""
+        distinct, inverse = np.unique(names, return_inverse=True)
+        index = {name: position for position, name in enumerate(self.names)}
+        return np.array([index.get(str(name), -1) for name in distinct], dtype=np.int32)[inverse]
+
+    def count_unknown(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """How many unknown bases (N) lie in each interval of the axis."""
+        return self._unknown_before(end) - self._unknown_before(start)
+
+    def _unknown_before(self, position: np.ndarray) -> np.ndarray:
+        if not len(self.unknown_runs):
+            return np.zeros(len(position), dtype=np.int64)
+        num_runs = np.searchsorted(self.unknown_runs[:, 0], position)
+        last_run_end = self.unknown_runs[np.maximum(num_runs, 1) - 1, 1]
+        beyond = np.where(num_runs > 0, np.maximum(last_run_end - position, 0), 0)
+        return self._unknown_before_run[num_runs] - beyond
+
+
+def mid_ranks(values: np.ndarray) -> np.ndarray:
+    """Rank of each value among the known ones, divided by their number: in (0, 1], equal values share their mean rank.
+
+    NaN stays NaN.
+    """
+    ranks = np.full(len(values), np.nan, dtype=np.float32)
+    known = ~np.isnan(values)
+    _, inverse, counts = np.unique(values[known], return_inverse=True, return_counts=True)
+    last_rank = np.cumsum(counts)
+    ranks[known] = ((last_rank - (counts - 1) / 2) / max(1, known.sum()))[inverse]
+    return ranks
+
+
+def keep_strongest(position: np.ndarray, strength: np.ndarray, cell_type: np.ndarray, width: int) -> np.ndarray:
+    """Iterative overlap removal: strongest first, keep an interval unless it overlaps one kept before.
+
+    Args:
+        position: starts of the intervals on one axis, int64 of shape `(n,)`.
+        strength: float of shape `(n,)`; ties go to the smaller start, then to the earlier cell type.
+        cell_type: int of shape `(n,)`.
+        width: of all intervals, bp.
+
+    Returns:
+        Starts of the kept intervals, sorted.
+    """
+    strongest_first = position[np.lexsort((cell_type, position, -strength))]
+    # Kept intervals do not overlap, so each bucket of `width` bp holds the start of at most one.
+    kept: dict[int, int] = {}
+    for start in strongest_first.tolist():
+        bucket = start // width
+        if bucket in kept:
+            continue
+        if start - kept.get(bucket - 1, start - width) < width or kept.get(bucket + 1, start + width) - start < width:
+            continue
+        kept[bucket] = start
+    return np.array(sorted(kept.values()), dtype=np.int64)
+
+
+@dataclass
+class _PlacedPeaks:
+    """One file's peaks that lie within the genome, on the axis, and what became of the others."""
+
+    num_read: int
+    summit: np.ndarray  # axis position
+    rank: np.ndarray  # mid-rank of the signal over the whole file, NaN = not measured
+    crosses_end: np.ndarray  # bool: the fixed-width interval reaches beyond the chromosome
+    too_many_n: np.ndarray  # bool, of the others: it holds too many N
+    skipped: dict[str, int]  # of the peaks that are not here
+
+    @property
+    def candidate(self) -> np.ndarray:
+        """bool: the fixed-width interval may become a region."""
+        return ~self.crosses_end & ~self.too_many_n
+
+
+def _place(peaks: Peaks, path: Path, axis: GenomeAxis, region_width: int, max_n_fraction: float) -> _PlacedPeaks:
+    rank = mid_ranks(peaks.signal)
+    chrom = axis.chrom_index(peaks.chrom)
+    if (chrom < 0).all():
+        names = [str(name) for name in np.unique(peaks.chrom)]
+        raise ValueError(
+            f"{path}: none of its chromosomes is in the genome: the peaks have {name_some(names)}; "
+            f"the genome has {name_some(axis.names)}{naming_hint(names, axis.names)}"
+        )
+    length = axis.lengths[chrom]
+    offset = axis.offsets[chrom]
+    summit = np.where(peaks.summit >= 0, peaks.summit, (peaks.start + peaks.end) // 2)
+
+    no_chromosome = chrom < 0
+    past_end = ~no_chromosome & (peaks.end > length)
+    duplicate = np.zeros(len(peaks), dtype=bool)
+    # The strongest of equal peaks comes first and stays.
+    order = np.lexsort((-np.nan_to_num(rank), summit, peaks.end, peaks.start, chrom))
+    columns = np.stack([chrom, peaks.start, peaks.end, summit])[:, order]
+    duplicate[order[1:]] = (columns[:, 1:] == columns[:, :-1]).all(axis=0)
+    duplicate &= ~no_chromosome & ~past_end
+    placed = ~no_chromosome & ~past_end & ~duplicate
+
+    start = (summit - region_width // 2)[placed]
+    crosses_end = (start < 0) | (start + region_width > length[placed])
+    axis_start = start + offset[placed]
+    num_unknown = axis.count_unknown(axis_start, axis_start + region_width)
+    return _PlacedPeaks(
+        num_read=len(peaks),
+        summit=(summit + offset)[placed],
+        rank=rank[placed],
+        crosses_end=crosses_end,
+        too_many_n=~crosses_end & (num_unknown > max_n_fraction * region_width),
+        skipped={
+            NO_CHROMOSOME: int(no_chromosome.sum()),
+            PAST_END: int(past_end.sum()),
+            DUPLICATE: int(duplicate.sum()),
+        },
+    )
+
+
+def build_consensus(
+    axis: GenomeAxis, peak_files: dict[str, Path], region_width: int, max_n_fraction: float
+) -> Consensus:
+    """Read the peaks of all cell types and make the consensus regions, open or closed in each cell type.
+
+    Strength is the mid-rank of a peak's signal within its own file (0.5 where the file has no signal), so that files
+    of different depth count alike. A region is open in a cell type if the summit of one of its peaks (the midpoint
+    where the summit is unknown) lies inside it. Every peak within the genome can support a region, also one whose own
+    interval could not become a region because it holds too many N.
+
+    Args:
+        axis: the genome's chromosomes.
+        peak_files: cell type -> peak file.
+        region_width: width of the regions, bp.
+        max_n_fraction: a region may hold at most this fraction of bases other than A, C, G, T.
+
+    Raises:
+        ValueError: a file cannot be read, shares no chromosome with the genome, or has no usable peak.
+    """
+    cell_types = list(peak_files)
+    placed = []
+    for cell_type in (progress := tqdm(cell_types, desc="Reading peaks", unit="file", disable=None)):
+        progress.set_postfix_str(cell_type)
+        path = peak_files[cell_type]
+        placed.append(_place(read_peaks(path), path, axis, region_width, max_n_fraction))
+
+    position = keep_strongest(
+        np.concatenate([peaks.summit[peaks.candidate] for peaks in placed]) - region_width // 2,
+        np.concatenate([np.nan_to_num(peaks.rank[peaks.candidate], nan=0.5) for peaks in placed]),
+        np.repeat(np.arange(len(placed)), [peaks.candidate.sum() for peaks in placed]),
+        region_width,
+    )
+
+    accessibility = np.zeros((len(position), len(placed)), dtype=np.float32)
+    counts = {}
+    for column, (cell_type, peaks) in enumerate(zip(cell_types, placed, strict=True)):
+        region = np.searchsorted(position, peaks.summit, side="right") - 1
+        supports = region >= 0
+        supports[supports] = peaks.summit[supports] < position[region[supports]] + region_width
+        is_open = np.zeros(len(position), dtype=bool)
+        is_open[region[supports]] = True
+        strongest = np.zeros(len(position), dtype=np.float32)
+        np.maximum.at(strongest, region[supports], np.nan_to_num(peaks.rank[supports]))
+        accessibility[:, column] = np.where(is_open & (strongest == 0), np.nan, strongest)
+        skipped = dict.fromkeys(SKIP_REASONS, 0) | peaks.skipped
+        skipped[PAST_END] += int((~supports & peaks.crosses_end).sum())
+        skipped[TOO_MANY_N] += int((~supports & peaks.too_many_n).sum())
+        skipped[OVERLAP] += int((~supports & peaks.candidate).sum())
+        counts[cell_type] = PeakCounts(peaks.num_read, int(supports.sum()), skipped, int(is_open.sum()))
+    _check_counts(counts, peak_files)
+
+    chrom = np.searchsorted(axis.offsets, position, side="right").astype(np.int32) - 1
+    return Consensus(
+        region_width=region_width,
+        chromosomes=axis.names,
+        chrom=chrom,
+        start=position - axis.offsets[chrom],
+        cell_types=cell_types,
+        accessibility=accessibility,
+        counts=counts,
+    )
+
+
+def _check_counts(counts: dict[str, PeakCounts], peak_files: dict[str, Path]) -> None:
+    doubtful = []
+    for cell_type, count in counts.items():
+        if not count.used:
+            reasons = ", ".join(f"{number} {reason}" for reason, number in count.skipped.items() if number)
+            raise ValueError(
+                f"{peak_files[cell_type]}: none of its {count.read} peaks can be used ({reasons}); "
+                "give the genome build of the peaks, or leave the file out"
+            )
+        if count.skipped[PAST_END] > (count.read - count.skipped[NO_CHROMOSOME]) / 2:
+            doubtful.append(cell_type)
+    if doubtful:
+        warnings.warn(
+            f"most peaks of {name_some(doubtful)} lie past the ends of the genome's chromosomes: wrong genome build? "
+            "(right where the genome is only a piece of the one the peaks were called on)",
+            stacklevel=2,
+        )

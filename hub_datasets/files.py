@@ -1,0 +1,54 @@
+"""Reading text files that may be compressed, and naming files by their content."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+
+# Every bgzip file ends with this empty block (SAM specification, section 4.1.2): without it the file was cut.
+_BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+def read_line_blocks(path: str | Path, block_size: int = 1 << 24) -> Iterator[bytes]:
+    """Read a plain, gzip or bgzip file (told by its content, not its name) in blocks of whole lines.
+
+    Args:
+        path: the file.
+        block_size: approximate size of a block in bytes after decompression.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is a folder, or its compression is damaged or cut short.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, expected a file")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    with path.open("rb") as raw:
+        magic = raw.read(16)
+        if magic[:2] == b"\x1f\x8b" and magic[12:14] == b"BC":
+            raw.seek(-min(len(_BGZIP_END), path.stat().st_size), 2)
+            if raw.read() != _BGZIP_END:
+                raise ValueError(f"{path}: truncated bgzip file (no end marker); copy or download it again")
+        raw.seek(0)
+        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if magic[:2] == b"\x1f\x8b" else raw  # type: ignore[assignment]
+        try:
+            while block := stream.read(block_size):
+                yield block + stream.readline()
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{path}: truncated or damaged gzip file ({error}); copy or download it again") from error
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's bytes as they lie on disk, in hex."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

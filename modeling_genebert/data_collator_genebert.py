@@ -1,0 +1,141 @@
+"""The pre-training collator: segments and window columns -> a batch for `GeneBertForPreTraining`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from .feature_extraction_genebert import GeneBertFeatureExtractor, build_region_values
+from .masking_genebert import IGNORE_INDEX, mask_segments
+
+
+PAD_ID, CLS_ID, SEP_ID = 0, 2, 3
+
+
+class GeneBertDataCollatorForPreTraining:
+    """
+    Masks the segments, lays the region matrices, and pads. All in array code.
+
+    Each example is a dict, as `PreTrainingDataset` makes it:
+
+    - `segment_a`, `segment_b`: uint8 base codes of shape `(segment_length,)`; `segment_b` may be None;
+    - `scores` `(R, M)`, `accessibility` `(R,)`, `distances` `(R,)`, `region_mask` `(R,)`: the columns of a window; or
+      `tiled_segment` `(segment_length,)`: the segment whose own tiles make the matrix;
+    - `ngsp_label`, `srm_label`: 0, 1 or -100;
+    - `seed`: ints that decide the masks of this example, so that a batch is the same in every run and process.
+
+    Args:
+        feature_extractor (`GeneBertFeatureExtractor`): with its motif bank.
+        kmer, stride (`int`, default to 6 and 1): in bp.
+        mask_probability (`float`, defaults to 0.15): expected share of *bases* inside masked spans.
+        mean_span_length (`float`, defaults to 4.0): mean of the geometric span length in bp.
+
+    Returns (of a call): the inputs and labels of `GeneBertForPreTraining.forward`, and `hidden_bases` of shape
+        `(batch_size, 2, segment_length)`: the code of each base that `[MASK]`s hide in A and B, -100 elsewhere.
+    """
+
+    def __init__(
+        self,
+        feature_extractor: GeneBertFeatureExtractor,
+        *,
+        kmer: int = 6,
+        stride: int = 1,
+        mask_probability: float = 0.15,
+        mean_span_length: float = 4.0,
+    ):
+        self.feature_extractor = feature_extractor
+        self.kmer, self.stride = kmer, stride
+        self.mask_probability, self.mean_span_length = mask_probability, mean_span_length
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        sequence_inputs, visible = self._sequences(examples)
+        batch = {
+            **sequence_inputs,
+            **self._regions(examples, visible),
+            "ngsp_labels": np.array([example["ngsp_label"] for example in examples], dtype=np.int64),
+            "srm_labels": np.array([example["srm_label"] for example in examples], dtype=np.int64),
+        }
+        return {name: torch.from_numpy(value) for name, value in batch.items()}
+
+    def _sequences(self, examples: list[dict[str, Any]]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, masked; and segment A as the model sees it."""
+        length = len(examples[0]["segment_a"])
+        # Bases past the last full k-mer are left out (none at stride 1).
+        length -= (length - self.kmer) % self.stride
+        has_b = np.array([example["segment_b"] is not None for example in examples])
+        segments = np.zeros((len(examples), 2, length), dtype=np.uint8)
+        for row, example in enumerate(examples):
+            segments[row, 0] = example["segment_a"][:length]
+            if has_b[row]:
+                segments[row, 1] = example["segment_b"][:length]
+        rng = np.random.default_rng([int(number) for example in examples for number in example["seed"]])
+        masked = mask_segments(
+            segments.reshape(-1, length),
+            rng,
+            kmer=self.kmer,
+            stride=self.stride,
+            probability=self.mask_probability,
+            mean_length=self.mean_span_length,
+        )
+        count = masked.input_ids.shape[1]
+        ids_of = masked.input_ids.reshape(-1, 2, count)
+        labels_of = masked.labels.reshape(-1, 2, count)
+        hidden_bases = masked.hidden_bases.reshape(-1, 2, length)
+        hidden_bases[~has_b, 1] = IGNORE_INDEX
+
+        width = 3 + 2 * count if has_b.any() else 2 + count
+        input_ids = np.full((len(examples), width), PAD_ID, dtype=np.int64)
+        labels = np.full_like(input_ids, IGNORE_INDEX)
+        token_type_ids = np.zeros_like(input_ids)
+        input_ids[:, 0] = CLS_ID
+        input_ids[:, 1 : 1 + count], labels[:, 1 : 1 + count] = ids_of[:, 0], labels_of[:, 0]
+        input_ids[:, 1 + count] = SEP_ID
+        if has_b.any():
+            second = slice(2 + count, 2 + 2 * count)
+            input_ids[has_b, second], labels[has_b, second] = ids_of[has_b, 1], labels_of[has_b, 1]
+            input_ids[has_b, -1] = SEP_ID
+            token_type_ids[has_b, 2 + count :] = 1
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": (input_ids != PAD_ID).astype(np.int64),
+            "token_type_ids": token_type_ids,
+            "labels": labels,
+            "hidden_bases": hidden_bases,
+        }
+        return inputs, masked.visible.reshape(-1, 2, length)[:, 0]
+
+    def _regions(self, examples: list[dict[str, Any]], visible: np.ndarray) -> dict[str, np.ndarray]:
+        extractor = self.feature_extractor
+        shape = (len(examples), extractor.num_regions)
+        values = np.zeros((shape[0], 4, extractor.num_motif_rows, shape[1]), dtype=np.float32)
+        mask = np.zeros(shape, dtype=bool)
+        tiled = np.array([example["tiled_segment"] is not None for example in examples])
+        if not tiled.all():
+            windows = [example for example in examples if example["tiled_segment"] is None]
+            scores, accessibility, distances, present = (
+                np.stack([example[name] for example in windows])
+                for name in ("scores", "accessibility", "distances", "region_mask")
+            )
+            mask[~tiled] = present
+            values[~tiled] = build_region_values(scores, accessibility, distances, present, extractor.num_motif_rows)
+        if tiled.any():
+            # The tiles are scored as the model sees the sequence: what is hidden from it is unknown here too,
+            # and at the same places in a segment that does not belong, so that gaps tell nothing.
+            length = visible.shape[1]
+            codes = np.stack(
+                [example["tiled_segment"][:length] for example in examples if example["tiled_segment"] is not None]
+            )
+            own = np.array([example["srm_label"] != 0 for example in examples])[tiled]
+            seen = visible[tiled]
+            codes = np.where(own[:, None], seen, np.where(seen > 3, seen, codes))
+            values[tiled], mask[tiled] = extractor.tile_values(codes)
+        return {
+            "region_values": values,
+            "region_mask": mask.astype(np.int64),
+            "region_context_ids": tiled.astype(np.int64),
+        }
+
+
+__all__ = ["GeneBertDataCollatorForPreTraining"]

@@ -1,0 +1,599 @@
+"""GeneBERT models.
+
+Shape suffixes: B batch, T tokens, H hidden size of the sequence encoder, S region tokens, N labelled tokens,
+V vocabulary, L bases.
+
+Data flow of `GeneBertModel`:
+
+    input_ids     -> sequence encoder (BERT)                            -> sequence states BTH
+    region_values -> a projection per motif block -> Swin, and columns  -> region tokens   BSH
+    sequence states cross-attend to region tokens                       -> last_hidden_state BTH
+    pooled: s = the segments of last_hidden_state, r = the region tokens; the heads see s, r and s·r
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
+from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_genebert import GeneBertConfig
+from .fusion_genebert import GeneBertFusionLayer
+from .outputs_genebert import GeneBertForPreTrainingOutput, GeneBertModelOutput
+from .region_encoder_genebert import GeneBertMotifBlockProjection, GeneBertRegionEncoder, GeneBertRegionOutput
+
+
+IGNORE_INDEX = -100
+# Every class that a checkpoint of any GeneBERT model can be opened with, for trust_remote_code.
+AUTO_MAP = {
+    "AutoConfig": "configuration_genebert.GeneBertConfig",
+    "AutoModel": "modeling_genebert.GeneBertModel",
+    "AutoModelForPreTraining": "modeling_genebert.GeneBertForPreTraining",
+    "AutoModelForMaskedLM": "modeling_genebert.GeneBertForMaskedLM",
+    "AutoModelForSequenceClassification": "modeling_genebert.GeneBertForSequenceClassification",
+    "AutoModelForTokenClassification": "modeling_genebert.GeneBertForTokenClassification",
+    "AutoModelForVariantEffect": "modeling_genebert.GeneBertForVariantEffect",
+}
+
+
+class GeneBertPreTrainedModel(PreTrainedModel):
+    config: GeneBertConfig
+    config_class = GeneBertConfig
+    base_model_prefix = "genebert"
+    main_input_name = "input_ids"
+    input_modalities = ("text", "image")
+    supports_gradient_checkpointing = True
+    # The losses are means over their own labels: Trainer must do the averaging over accumulation steps itself.
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _no_split_modules = ["BertLayer", "SwinStage", "GeneBertFusionLayer"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, GeneBertMotifBlockProjection):
+            init.normal_(module.weight, std=self.config.initializer_range)
+            init.zeros_(module.bias)
+        elif isinstance(module, GeneBertRegionEncoder):
+            if module.block_projection is not None:
+                init.normal_(module.column_positions, std=self.config.initializer_range)
+            init.normal_(module.mask_value, std=self.config.initializer_range)
+            init.normal_(module.no_region, std=self.config.initializer_range)
+        elif isinstance(module, GeneBertMaskedPredictionHead):
+            init.zeros_(module.bias)
+
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
+        """As in transformers; the saved config names every GeneBERT class, so that any Auto class opens the folder."""
+        if self._auto_class is not None:
+            self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(save_directory, **kwargs)
+
+
+class GeneBertModel(GeneBertPreTrainedModel):
+    """The bare model: sequence encoder, region encoder and their fusion."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__(config)
+        sequence_class = MODEL_MAPPING[type(config.sequence_config)]
+        # Pooling happens after fusion: a pooler inside the encoder would only be dead weight.
+        without_pooler = "add_pooling_layer" in inspect.signature(sequence_class.__init__).parameters
+        self.sequence_encoder = AutoModel.from_config(
+            config.sequence_config, **({"add_pooling_layer": False} if without_pooler else {})
+        )
+        self.encoder_takes_segments = "token_type_ids" in inspect.signature(sequence_class.forward).parameters
+        self.region_encoder = GeneBertRegionEncoder(config)
+        num_layers = config.num_fusion_layers if config.fusion_type == "cross_attention" else 0
+        self.fusion = nn.ModuleList(GeneBertFusionLayer(config) for _ in range(num_layers))
+        self.fusion_norm = nn.LayerNorm(config.hidden_size, eps=1e-6) if num_layers else nn.Identity()
+        num_pooled = 2 if config.pooling == "mean" else 1
+        self.pooler = nn.Linear(num_pooled * config.hidden_size, config.hidden_size)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.sequence_encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.sequence_encoder.set_input_embeddings(value)
+
+    def get_sequence_features(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        **kwargs: Any,
+    ) -> ModelOutput:
+        """
+        The sequence alone, before fusion: the sequence encoder's own output.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): k-mer ids.
+            attention_mask (`torch.Tensor` of shape `(batch_size, sequence_length)`, *optional*): 1 = token.
+            token_type_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*): 0 = segment A.
+
+        Raises:
+            ValueError: the sequence has more tokens than the encoder has positions.
+        """
+        inputs = input_ids if input_ids is not None else kwargs.get("inputs_embeds")
+        limit = getattr(self.config.sequence_config, "max_position_embeddings", None)
+        if inputs is not None and limit is not None and inputs.shape[1] > limit:
+            raise ValueError(
+                f"the sequence has {inputs.shape[1]} tokens (special tokens included), but the model has {limit} "
+                "positions: pass truncation=True to the tokenizer or split the sequence"
+            )
+        if self.encoder_takes_segments:
+            kwargs["token_type_ids"] = token_type_ids
+        return self.sequence_encoder(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+
+    def get_region_features(
+        self,
+        region_values: torch.FloatTensor | None = None,
+        region_mask: torch.Tensor | None = None,
+        region_context_ids: torch.LongTensor | None = None,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> GeneBertRegionOutput:
+        """
+        The regions alone: tokens and pooled vector in the hidden size of the sequence encoder.
+
+        Args:
+            region_values (`torch.FloatTensor` of shape `(batch_size, 4, num_motif_rows, num_regions)`, *optional*):
+                The region matrix; without one, `batch_size` rows of the learned "no region" state.
+            region_mask (`torch.Tensor` of shape `(batch_size, num_regions)`, *optional*):
+                1 = column present, 0 = absent or hidden. Default: all present.
+            region_context_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                0 = window of open regions (default), 1 = tiles of the sequence itself.
+        """
+        if region_values is not None:
+            batch_size = region_values.shape[0]
+        if batch_size is None:
+            raise ValueError("get_region_features needs region_values or batch_size")
+        return self.region_encoder(region_values, region_mask, region_context_ids, batch_size, **kwargs)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        region_values: torch.FloatTensor | None = None,
+        region_mask: torch.Tensor | None = None,
+        region_context_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        **kwargs: Any,
+    ) -> GeneBertModelOutput:
+        """See `get_sequence_features` and `get_region_features` for the arguments; returns [`GeneBertModelOutput`]."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("pass exactly one of input_ids and inputs_embeds")
+        if inputs_embeds is not None:
+            kwargs["inputs_embeds"] = inputs_embeds
+        sequence = self.get_sequence_features(input_ids, attention_mask, token_type_ids, **kwargs)
+        states_BTH = sequence.last_hidden_state
+        kwargs.pop("inputs_embeds", None)
+        regions = self.get_region_features(
+            region_values, region_mask, region_context_ids, batch_size=states_BTH.shape[0], **kwargs
+        )
+        for layer in self.fusion:
+            states_BTH = layer(states_BTH, regions.last_hidden_state)
+        states_BTH = self.fusion_norm(states_BTH)
+        return GeneBertModelOutput(
+            last_hidden_state=states_BTH,
+            pooler_output=self._pool(states_BTH, attention_mask, token_type_ids),
+            region_pooler_output=regions.pooler_output,
+            region_hidden_state=regions.last_hidden_state,
+            hidden_states=sequence.hidden_states,
+            attentions=sequence.attentions,
+            region_hidden_states=regions.hidden_states,
+            region_attentions=regions.attentions,
+        )
+
+    def _pool(
+        self, states_BTH: torch.Tensor, attention_mask: torch.Tensor | None, token_type_ids: torch.Tensor | None
+    ) -> torch.Tensor:
+        if self.config.pooling == "cls":
+            return torch.tanh(self.pooler(states_BTH[:, 0]))
+        if attention_mask is None:
+            attention_mask = states_BTH.new_ones(states_BTH.shape[:2])
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(attention_mask)
+        # A and B are averaged apart, so that the heads can compare them; an absent B is a vector of zeros.
+        means = []
+        for segment in (0, 1):
+            weights_BT1 = (attention_mask.bool() & (token_type_ids == segment)).to(states_BTH.dtype)[..., None]
+            means.append((states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1))
+        return torch.tanh(self.pooler(torch.cat(means, dim=-1)))
+
+
+class GeneBertMaskedPredictionHead(nn.Module):
+    """Sequence states -> k-mer scores; the decoder shares its weights with the word embeddings."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN["gelu"]
+        self.norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.norm(self.activation(self.dense(states))))
+
+
+class GeneBertPooledFeatures(nn.Module):
+    """One vector BH from the pooled sequence s, the pooled regions r and (with cross-attention fusion) s·r."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__()
+        self.with_product = config.fusion_type == "cross_attention"
+        self.dense = nn.Linear((3 if self.with_product else 2) * config.hidden_size, config.hidden_size)
+
+    def forward(self, output: GeneBertModelOutput) -> torch.Tensor:
+        s, r = output.pooler_output, output.region_pooler_output
+        return F.gelu(self.dense(torch.cat([s, r, s * r] if self.with_product else [s, r], dim=-1)))
+
+
+class GeneBertPooledHead(nn.Sequential):
+    """Scores `(batch_size, num_labels)` from the pooled vectors."""
+
+    def __init__(self, config: GeneBertConfig, num_labels: int):
+        super().__init__(
+            GeneBertPooledFeatures(config),
+            nn.Dropout(config.classifier_dropout),
+            nn.Linear(config.hidden_size, num_labels),
+        )
+
+
+class _WithMaskedPredictionHead(GeneBertPreTrainedModel):
+    """What the two models that predict k-mers share."""
+
+    _tied_weights_keys = {"predictions.decoder.weight": "genebert.sequence_encoder.embeddings.word_embeddings.weight"}
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__(config)
+        self.genebert = GeneBertModel(config)
+        self.predictions = GeneBertMaskedPredictionHead(config)
+        # The name of the embedding differs between encoders, so the tie is made for the one at hand.
+        embeddings = self.get_input_embeddings()
+        name = next(name for name, module in self.named_modules() if module is embeddings)
+        self._tied_weights_keys = {"predictions.decoder.weight": f"{name}.weight"}
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.predictions.decoder
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.predictions.decoder = value
+
+
+class GeneBertForPreTraining(_WithMaskedPredictionHead):
+    """GeneBERT with its three self-supervised heads: MGM, NGSP and SRM."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__(config)
+        self.ngsp_head = GeneBertPooledHead(config, num_labels=2)
+        self.srm_head = GeneBertPooledHead(config, num_labels=2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        region_values: torch.FloatTensor | None = None,
+        region_mask: torch.Tensor | None = None,
+        region_context_ids: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        ngsp_labels: torch.LongTensor | None = None,
+        srm_labels: torch.LongTensor | None = None,
+        **kwargs: Any,
+    ) -> GeneBertForPreTrainingOutput:
+        """
+        Args:
+            labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
+                k-mer ids to predict, -100 = not masked. The prediction head then runs on the labelled tokens only.
+            ngsp_labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                1 = segment B is the next open region after A, 0 = it is not, -100 = no segment B.
+            srm_labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                1 = the region matrix belongs to segment A, 0 = it does not, -100 = no pair.
+        """
+        output = self.genebert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_values,
+            region_mask,
+            region_context_ids,
+            return_dict=True,
+            **kwargs,
+        )
+        states = output.last_hidden_state if labels is None else output.last_hidden_state[labels != IGNORE_INDEX]
+        prediction_logits = self.predictions(states)
+        ngsp_logits, srm_logits = self.ngsp_head(output), self.srm_head(output)
+
+        losses: dict[str, torch.Tensor] = {}
+        if labels is not None:
+            losses["mgm_loss"] = _mean_cross_entropy(prediction_logits, labels[labels != IGNORE_INDEX])
+        if ngsp_labels is not None:
+            losses["ngsp_loss"] = _mean_cross_entropy(ngsp_logits, ngsp_labels)
+        if srm_labels is not None:
+            losses["srm_loss"] = _mean_cross_entropy(srm_logits, srm_labels)
+        weighted = [getattr(self.config, f"{name}_weight") * loss for name, loss in losses.items()]
+        return GeneBertForPreTrainingOutput(
+            loss=torch.stack(weighted).sum() if weighted else None,
+            **losses,
+            prediction_logits=prediction_logits,
+            ngsp_logits=ngsp_logits,
+            srm_logits=srm_logits,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+        )
+
+
+class GeneBertForMaskedLM(_WithMaskedPredictionHead):
+    """GeneBERT that fills in masked k-mers."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        region_values: torch.FloatTensor | None = None,
+        region_mask: torch.Tensor | None = None,
+        region_context_ids: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        **kwargs: Any,
+    ) -> MaskedLMOutput:
+        """
+        Args:
+            labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
+                k-mer ids to predict, -100 = not masked.
+        """
+        output = self.genebert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_values,
+            region_mask,
+            region_context_ids,
+            return_dict=True,
+            **kwargs,
+        )
+        logits = self.predictions(output.last_hidden_state)
+        loss = None if labels is None else _mean_cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return MaskedLMOutput(
+            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+        )
+
+
+class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
+    """One prediction per sequence: promoters, TF-binding sites, splice sites; classes, several labels, or values."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__(config)
+        self.genebert = GeneBertModel(config)
+        self.classifier = GeneBertPooledHead(config, num_labels=config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        region_values: torch.FloatTensor | None = None,
+        region_mask: torch.Tensor | None = None,
+        region_context_ids: torch.LongTensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """
+        Args:
+            labels (`torch.Tensor`, *optional*): class ids of shape `(batch_size,)`; 0/1 floats of shape
+                `(batch_size, num_labels)` for `problem_type="multi_label_classification"`; floats of shape
+                `(batch_size,)` or `(batch_size, num_labels)` for `"regression"`. Without a `problem_type` it is
+                told from `num_labels` and the dtype of the labels, as everywhere in transformers.
+        """
+        output = self.genebert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_values,
+            region_mask,
+            region_context_ids,
+            return_dict=True,
+            **kwargs,
+        )
+        logits = self.classifier(output)
+        loss = None if labels is None else self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+        )
+
+
+class GeneBertForTokenClassification(GeneBertPreTrainedModel):
+    """One prediction per **base**: the mean of the states of all k-mers that cover the base, then a linear layer."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__(config)
+        self.genebert = GeneBertModel(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        region_values: torch.FloatTensor | None = None,
+        region_mask: torch.Tensor | None = None,
+        region_context_ids: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        **kwargs: Any,
+    ) -> TokenClassifierOutput:
+        """
+        One segment a row, as the tokenizer writes it: `[CLS]`, k-mers, `[SEP]`, padding on the right.
+
+        Args:
+            labels (`torch.LongTensor` of shape `(batch_size, num_bases)`, *optional*):
+                class ids per base, -100 = no label; at most as wide as the logits.
+
+        Returns:
+            `logits` of shape `(batch_size, num_bases, num_labels)` with
+            `num_bases = (sequence_length - 3) * stride + kmer`; what lies past a sequence's end has no meaning.
+        """
+        if token_type_ids is not None and bool((token_type_ids != 0).any()):
+            raise ValueError("predictions per base take one segment a row, but token_type_ids holds a segment B")
+        output = self.genebert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_values,
+            region_mask,
+            region_context_ids,
+            return_dict=True,
+            **kwargs,
+        )
+        if attention_mask is None:
+            attention_mask = torch.ones(output.last_hidden_state.shape[:2], device=output.last_hidden_state.device)
+        states_BLH = self._base_states(output.last_hidden_state, attention_mask)
+        logits = self.classifier(self.dropout(states_BLH))
+        loss = None
+        if labels is not None:
+            if labels.shape[1] > logits.shape[1]:
+                raise ValueError(f"labels has {labels.shape[1]} bases, but the tokens cover {logits.shape[1]}")
+            loss = _mean_cross_entropy(logits[:, : labels.shape[1]].flatten(0, 1), labels.flatten())
+        return TokenClassifierOutput(
+            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+        )
+
+    def _base_states(self, states_BTH: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        kmer, stride = self.config.kmer, self.config.stride
+        # A k-mer is a real token that is followed by another one ([SEP] is the last) and is not [CLS].
+        is_kmer_BN1 = attention_mask[:, 2:, None].to(states_BTH.dtype)
+        states_BNH = states_BTH[:, 1:-1] * is_kmer_BN1
+        batch, num_kmers, hidden = states_BNH.shape
+        num_bases = (num_kmers - 1) * stride + kmer
+        sums_BLH = states_BNH.new_zeros(batch, num_bases, hidden)
+        counts_BL1 = states_BNH.new_zeros(batch, num_bases, 1)
+        last = (num_kmers - 1) * stride + 1
+        for offset in range(kmer):
+            sums_BLH[:, offset : offset + last : stride] += states_BNH
+            counts_BL1[:, offset : offset + last : stride] += is_kmer_BN1
+        return sums_BLH / counts_BL1.clamp(min=1)
+
+
+class GeneBertForVariantEffect(GeneBertPreTrainedModel):
+    """Effect of a variant: both alleles go through one model, and the difference is the signal.
+
+    With one label the effect is signed: equal alleles give exactly 0, exchanged ones the negative. With more labels
+    (say benign / pathogenic) the classes are read from the difference of the alleles' features and its size.
+    """
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__(config)
+        self.genebert = GeneBertModel(config)
+        self.features = GeneBertPooledFeatures(config)
+        if config.num_labels == 1:
+            self.classifier = nn.Linear(config.hidden_size, 1, bias=False)  # no bias: equal alleles give 0
+        else:
+            self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        alt_input_ids: torch.LongTensor | None = None,
+        alt_attention_mask: torch.Tensor | None = None,
+        region_values: torch.FloatTensor | None = None,
+        region_mask: torch.Tensor | None = None,
+        region_context_ids: torch.LongTensor | None = None,
+        alt_region_values: torch.FloatTensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the reference allele.
+            alt_input_ids (`torch.LongTensor` of shape `(batch_size, alt_sequence_length)`): the alternate allele.
+            alt_region_values (`torch.FloatTensor`, *optional*): shaped as `region_values`, the matrix as
+                the alternate allele changes it; default: that of the reference.
+            labels (`torch.Tensor` of shape `(batch_size,)`, *optional*): effects (floats) or class ids.
+
+        Returns:
+            `logits` of shape `(batch_size, num_labels)`.
+        """
+        if input_ids is None or alt_input_ids is None:
+            raise ValueError("a variant needs both alleles: pass input_ids (reference) and alt_input_ids (alternate)")
+        shared = {"region_mask": region_mask, "region_context_ids": region_context_ids, "return_dict": True, **kwargs}
+        reference = self.genebert(input_ids, attention_mask, region_values=region_values, **shared)
+        alternate = self.genebert(
+            alt_input_ids,
+            alt_attention_mask,
+            region_values=region_values if alt_region_values is None else alt_region_values,
+            **shared,
+        )
+        difference = self.features(alternate) - self.features(reference)
+        if self.config.num_labels > 1:
+            difference = torch.cat([difference, difference.abs()], dim=-1)
+        logits = self.classifier(difference)
+        loss = None
+        if labels is not None and self.config.num_labels == 1:
+            loss = F.mse_loss(logits.squeeze(-1).float(), labels.float())
+        elif labels is not None:
+            loss = _mean_cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+def _mean_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the labels that are not -100; 0, not NaN, where a batch has none."""
+    total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum")
+    return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
+
+
+GeneBertModel.register_for_auto_class("AutoModel")
+GeneBertForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+GeneBertForMaskedLM.register_for_auto_class("AutoModelForMaskedLM")
+GeneBertForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+GeneBertForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
+
+
+class AutoModelForVariantEffect(_BaseAutoModelClass):
+    """The Auto class for pairs of alleles; transformers has none."""
+
+    _model_mapping = _LazyAutoMapping(CONFIG_MAPPING_NAMES, OrderedDict())
+
+
+GeneBertForVariantEffect._auto_class = "AutoModelForVariantEffect"  # register_for_auto_class takes only its own
+
+__all__ = [
+    "AutoModelForVariantEffect",
+    "GeneBertForMaskedLM",
+    "GeneBertForPreTraining",
+    "GeneBertForPreTrainingOutput",
+    "GeneBertForSequenceClassification",
+    "GeneBertForTokenClassification",
+    "GeneBertForVariantEffect",
+    "GeneBertModel",
+    "GeneBertModelOutput",
+    "GeneBertPreTrainedModel",
+]

@@ -1,0 +1,66 @@
+"""What the GeneBERT models return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class GeneBertModelOutput(ModelOutput):
+    """
+    Output of [`GeneBertModel`].
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
+            Sequence states after fusion with the regions.
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): the sequence, pooled.
+        region_pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): the regions, pooled.
+        region_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_region_tokens, hidden_size)`):
+            Region tokens: Swin's cells, then one token per column (a single "no region" token without regions).
+        hidden_states (`tuple`, returned when `output_hidden_states=True`): the sequence encoder's.
+        attentions (`tuple`, returned when `output_attentions=True`): the sequence encoder's.
+        region_hidden_states, region_attentions (`tuple`): the region encoder's, likewise.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    pooler_output: torch.FloatTensor | None = None
+    region_pooler_output: torch.FloatTensor | None = None
+    region_hidden_state: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+    region_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    region_attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class GeneBertForPreTrainingOutput(ModelOutput):
+    """
+    Output of [`GeneBertForPreTraining`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `(1,)`): weighted sum of the losses whose labels were given.
+        mgm_loss, ngsp_loss, srm_loss (`torch.FloatTensor` of shape `(1,)`): the three losses, unweighted; 0 where a
+            batch has no label of that kind.
+        prediction_logits (`torch.FloatTensor`): k-mer scores, of shape `(num_labelled_tokens, vocab_size)` in
+            row-major order of `labels != -100` where `labels` were given, else
+            `(batch_size, sequence_length, vocab_size)`.
+        ngsp_logits (`torch.FloatTensor` of shape `(batch_size, 2)`): segment B is not / is the next open region.
+        srm_logits (`torch.FloatTensor` of shape `(batch_size, 2)`): the matrix does not / does belong to segment A.
+        hidden_states, attentions (`tuple`, *optional*): the sequence encoder's.
+    """
+
+    loss: torch.FloatTensor | None = None
+    mgm_loss: torch.FloatTensor | None = None
+    ngsp_loss: torch.FloatTensor | None = None
+    srm_loss: torch.FloatTensor | None = None
+    prediction_logits: torch.FloatTensor | None = None
+    ngsp_logits: torch.FloatTensor | None = None
+    srm_logits: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+__all__ = ["GeneBertForPreTrainingOutput", "GeneBertModelOutput"]

@@ -1,0 +1,241 @@
+"""Which matrix and which second segment each window is shown with: the pairs of SRM and NGSP.
+
+Every negative is made by a **swap between two windows p and q**: a matched pair exchanges its matrices (SRM) or its
+next regions (NGSP). Each sequence and each matrix is then a positive exactly as often as a negative, whatever its
+cell type, locus, GC or number of columns, so nothing but the fit of the two tells the label. The pairs are drawn over
+the whole table, the same in every process.
+
+- SRM, other locus: p and q are of one cell type and their windows do not overlap.
+- SRM, other cell type: p and q lie near each other, p's anchor is closed in q's cell type and q's in p's. Anchors
+  that are open in both are never a negative. Shown without segment B, which may be open in both.
+- NGSP: p and q are of one cell type, their next regions agree in GC and in distance from their anchors (by bins),
+  and their windows do not overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+
+IGNORE = -100
+NO_REGION = -1
+NEIGHBOURHOOD = 1_000_000  # bp within which a partner from another cell type is looked for
+DISTANCE_BINS = (1_000, 3_000, 10_000, 30_000, 100_000)  # bp, from the anchor to the next open region
+NUM_GC_BINS = 5
+MATCHING_ROUNDS = 12
+
+
+@dataclass
+class WindowTable:
+    """
+    Windows as arrays, and of the regions what pairing needs.
+
+    Args:
+        cell_type (`np.ndarray` of shape `(num_windows,)`): cell-type index.
+        chrom (`np.ndarray` of shape `(num_windows,)`): chromosome index.
+        start, end (`np.ndarray` of shape `(num_windows,)`): span of the window in bp, 0-based, half-open.
+        anchor (`np.ndarray` of shape `(num_windows,)`): region id of the anchor.
+        next_region (`np.ndarray` of shape `(num_windows,)`): region id of the next open region, -1 = none.
+        region_centre (`np.ndarray` of shape `(num_regions,)`): centre of each region in bp.
+        region_gc (`np.ndarray` of shape `(num_regions,)`): GC content, 0 to 1.
+        region_open (`np.ndarray` of shape `(num_regions, num_cell_types)`): bool, open in the cell type.
+    """
+
+    cell_type: np.ndarray
+    chrom: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    anchor: np.ndarray
+    next_region: np.ndarray
+    region_centre: np.ndarray
+    region_gc: np.ndarray
+    region_open: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.anchor)
+
+    def disjoint(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        """Whether the windows `p` and `q` (row numbers) share no base pair of their spans."""
+        return (self.chrom[p] != self.chrom[q]) | (self.end[p] <= self.start[q]) | (self.end[q] <= self.start[p])
+
+
+@dataclass
+class PairingPlan:
+    """
+    What each example is made of, one entry an example.
+
+    Args:
+        row: window whose anchor is segment A.
+        matrix_row: window whose matrix is shown; equal to `row` in a positive.
+        segment_b: region id of segment B, -1 = none.
+        ngsp_label, srm_label: 1 = fits, 0 = does not, -100 = not asked.
+        hidden: the columns of the anchor and of the region after it are hidden.
+        self_tiled: the matrix is made of tiles of segment A itself (of the other window's anchor in a negative).
+    """
+
+    row: np.ndarray
+    matrix_row: np.ndarray
+    segment_b: np.ndarray
+    ngsp_label: np.ndarray
+    srm_label: np.ndarray
+    hidden: np.ndarray
+    self_tiled: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, examples: np.ndarray) -> PairingPlan:
+        return PairingPlan(*(getattr(self, field.name)[examples] for field in fields(self)))
+
+
+def other_locus_partners(windows: WindowTable, rng: np.random.Generator) -> np.ndarray:
+    """Random symmetric matching of shape `(num_windows,)`: one cell type, windows apart; -1 = no partner found."""
+    return _match(windows, rng, lambda _: windows.cell_type, windows.disjoint)
+
+
+def other_cell_type_partners(windows: WindowTable, rng: np.random.Generator) -> np.ndarray:
+    """Random symmetric matching: near each other, each anchor closed in the other's cell type; -1 = none found."""
+    centre = windows.region_centre[windows.anchor].astype(np.int64)
+
+    def neighbourhood(round_number: int) -> np.ndarray:
+        # The bins move from round to round, so that no neighbours are parted for good.
+        shift = int(rng.integers(NEIGHBOURHOOD))
+        return windows.chrom.astype(np.int64) << 40 | (centre + shift) // NEIGHBOURHOOD
+
+    def closed_in_each_other(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        p_open_in_q = windows.region_open[windows.anchor[p], windows.cell_type[q]]
+        q_open_in_p = windows.region_open[windows.anchor[q], windows.cell_type[p]]
+        return ~p_open_in_q & ~q_open_in_p
+
+    return _match(windows, rng, neighbourhood, closed_in_each_other)
+
+
+def next_region_partners(windows: WindowTable, rng: np.random.Generator) -> np.ndarray:
+    """Random symmetric matching for NGSP: one cell type, next regions alike in GC and distance; -1 = none."""
+    has_next = windows.next_region != NO_REGION
+    following = np.where(has_next, windows.next_region, 0)
+    distance = windows.region_centre[following].astype(np.int64) - windows.region_centre[windows.anchor]
+    gc = windows.region_gc[following]
+    quantiles = np.linspace(0, 1, NUM_GC_BINS + 1)[1:-1]
+    gc_bin = np.searchsorted(np.quantile(gc[has_next], quantiles), gc) if has_next.any() else np.zeros_like(following)
+    distance_bin = np.searchsorted(DISTANCE_BINS, distance)
+    group = (windows.cell_type.astype(np.int64) * NUM_GC_BINS + gc_bin) * (len(DISTANCE_BINS) + 1) + distance_bin
+    return _match(windows, rng, lambda _: group, windows.disjoint, candidates=np.flatnonzero(has_next))
+
+
+def _match(windows, rng, group_of_round, fits, candidates=None) -> np.ndarray:
+    """Shuffle within groups, pair neighbours, keep the pairs that fit, try again with the rest."""
+    partner = np.full(len(windows), -1, dtype=np.int64)
+    free = np.arange(len(windows)) if candidates is None else candidates
+    for round_number in range(MATCHING_ROUNDS):
+        if len(free) < 2:
+            break
+        group = group_of_round(round_number)
+        order = free[np.lexsort((rng.random(len(free)), group[free]))]
+        # Within a group: 1st with 2nd, 3rd with 4th, ...
+        first_of_group = np.r_[True, group[order][1:] != group[order][:-1]]
+        place = np.arange(len(order)) - np.maximum.accumulate(np.where(first_of_group, np.arange(len(order)), 0))
+        p = np.flatnonzero((place[:-1] % 2 == 0) & ~first_of_group[1:])
+        left, right = order[p], order[p + 1]
+        good = fits(left, right)
+        partner[left[good]], partner[right[good]] = right[good], left[good]
+        free = free[partner[free] < 0]
+    return partner
+
+
+def training_plan(
+    windows: WindowTable,
+    rng: np.random.Generator,
+    *,
+    hard_negative_fraction: float = 0.5,
+    hidden_fraction: float = 0.5,
+    self_tiled_fraction: float = 0.1,
+) -> PairingPlan:
+    """
+    One epoch: every window once, in the order of the table.
+
+    Args:
+        windows (`WindowTable`): the training windows.
+        rng (`np.random.Generator`): decides everything random.
+        hard_negative_fraction (`float`, defaults to 0.5): share of examples whose SRM partner is of another cell
+            type (where one exists), the rest being another locus of the same cell type.
+        hidden_fraction (`float`, defaults to 0.5): share with the columns of A and B hidden.
+        self_tiled_fraction (`float`, defaults to 0.1): share whose matrix is tiles of the sequence itself.
+    """
+    count, rows = len(windows), np.arange(len(windows))
+    other_locus = other_locus_partners(windows, rng)
+    other_cell_type = other_cell_type_partners(windows, rng)
+    swap_next = next_region_partners(windows, rng)
+
+    self_tiled = rng.random(count) < self_tiled_fraction
+    hard = (rng.random(count) < hard_negative_fraction) & (other_cell_type >= 0) & ~self_tiled
+    partner = np.where(hard, other_cell_type, other_locus)
+    srm_label = np.where(partner >= 0, rng.integers(2, size=count), IGNORE)
+    matrix_row = np.where(srm_label == 0, partner, rows)
+
+    # A segment B that also stands in the swapped window would give a negative away.
+    follows = (windows.next_region != NO_REGION) & ~hard & ~self_tiled
+    asked = follows & (swap_next >= 0) & ((partner < 0) | windows.disjoint(swap_next, partner))
+    ngsp_label = np.where(asked, rng.integers(2, size=count), IGNORE)
+    segment_b = np.where(ngsp_label == 0, windows.next_region[swap_next], windows.next_region)
+    segment_b = np.where(follows, segment_b, NO_REGION)
+    hidden = (rng.random(count) < hidden_fraction) & ~self_tiled
+    return PairingPlan(rows, matrix_row, segment_b, ngsp_label, srm_label, hidden, self_tiled)
+
+
+def srm_evaluation_plan(
+    windows: WindowTable, partner: np.ndarray, *, hidden: bool, rows: np.ndarray | None = None
+) -> PairingPlan:
+    """Each window that has a partner twice, as a positive and as a negative; segment A alone."""
+    rows = np.flatnonzero(partner >= 0) if rows is None else rows[partner[rows] >= 0]
+    both = np.concatenate([rows, rows])
+    label = np.repeat([1, 0], len(rows))
+    matrix_row = np.where(label == 1, both, partner[both])
+    return _evaluation_plan(both, matrix_row=matrix_row, srm_label=label, hidden=hidden)
+
+
+def ngsp_evaluation_plan(
+    windows: WindowTable, partner: np.ndarray, *, hidden: bool, rows: np.ndarray | None = None
+) -> PairingPlan:
+    """Each window that has a partner twice: with its own next region and with its partner's."""
+    rows = np.flatnonzero(partner >= 0) if rows is None else rows[partner[rows] >= 0]
+    both = np.concatenate([rows, rows])
+    label = np.repeat([1, 0], len(rows))
+    segment_b = windows.next_region[np.where(label == 1, both, partner[both])]
+    return _evaluation_plan(both, segment_b=segment_b, ngsp_label=label, hidden=hidden)
+
+
+def mgm_evaluation_plan(windows: WindowTable, rng: np.random.Generator) -> PairingPlan:
+    """Each anchor locus once, in one of its cell types, with its next region; A's and B's columns hidden."""
+    order = rng.permutation(len(windows))
+    _, first = np.unique(windows.anchor[order], return_index=True)
+    rows = order[first]
+    return _evaluation_plan(rows, segment_b=windows.next_region[rows], hidden=True)
+
+
+def _evaluation_plan(row, *, hidden, matrix_row=None, segment_b=None, ngsp_label=None, srm_label=None) -> PairingPlan:
+    count = len(row)
+    return PairingPlan(
+        row=row,
+        matrix_row=row if matrix_row is None else matrix_row,
+        segment_b=np.full(count, NO_REGION) if segment_b is None else segment_b,
+        ngsp_label=np.full(count, IGNORE) if ngsp_label is None else ngsp_label,
+        srm_label=np.full(count, IGNORE) if srm_label is None else srm_label,
+        hidden=np.full(count, hidden),
+        self_tiled=np.zeros(count, dtype=bool),
+    )
+
+
+__all__ = [
+    "PairingPlan",
+    "WindowTable",
+    "mgm_evaluation_plan",
+    "next_region_partners",
+    "ngsp_evaluation_plan",
+    "other_cell_type_partners",
+    "other_locus_partners",
+    "srm_evaluation_plan",
+    "training_plan",
+]

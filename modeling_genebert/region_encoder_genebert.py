@@ -1,0 +1,134 @@
+"""The region encoder: TF × region matrix -> region tokens.
+
+Shape suffixes: B batch, H hidden size of the sequence encoder, C region channels, M motif rows, G motif blocks,
+F features of a block (C × M / G), D channels of a grid cell, R regions, S region tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel
+from transformers.utils import ModelOutput
+
+from .configuration_genebert import NUM_REGION_CHANNELS, GeneBertConfig
+
+
+@dataclass
+class GeneBertRegionOutput(ModelOutput):
+    """
+    Region features.
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_region_tokens, hidden_size)`): region tokens.
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): their pooled vector.
+        hidden_states, attentions (`tuple`, *optional*): Swin's.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    pooler_output: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+class GeneBertMotifBlockProjection(nn.Module):
+    """Project each block of neighbouring motifs by weights of its own: BCMR -> BDGR.
+
+    Swin shares its patch weights over the whole grid and would hardly know which transcription factor is which.
+    """
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__()
+        self.num_blocks = config.num_motif_blocks
+        features = NUM_REGION_CHANNELS * config.motif_block_size
+        self.weight = nn.Parameter(torch.empty(config.num_motif_blocks, features, config.region_config.num_channels))
+        self.bias = nn.Parameter(torch.zeros(config.num_motif_blocks, config.region_config.num_channels))
+
+    def forward(self, region_values: torch.Tensor) -> torch.Tensor:
+        batch, channels, rows, regions = region_values.shape
+        blocks_GBRF = (
+            region_values.reshape(batch, channels, self.num_blocks, rows // self.num_blocks, regions)
+            .permute(2, 0, 4, 1, 3)
+            .reshape(self.num_blocks, batch * regions, -1)
+        )
+        cells = torch.baddbmm(self.bias[:, None], blocks_GBRF, self.weight)
+        return cells.view(self.num_blocks, batch, regions, -1).permute(1, 3, 0, 2)
+
+
+class GeneBertRegionEncoder(nn.Module):
+    """Region matrix -> region tokens BSH and their pooled vector BH.
+
+    The tokens are Swin's last grid (context: which factors, where) and, with block projections, one token per column
+    (its own motifs, undiluted: what a sequence is matched with).
+    """
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__()
+        hidden_size, region_config = config.hidden_size, config.region_config
+        self.config = config
+        self.block_projection = None
+        if config.region_embedding == "block_projection":
+            self.block_projection = GeneBertMotifBlockProjection(config)
+            self.column_norm = nn.LayerNorm(region_config.num_channels, eps=1e-6)
+            self.column_dense = nn.Linear(region_config.num_channels, hidden_size)
+            self.column_positions = nn.Parameter(torch.zeros(config.num_regions, hidden_size))
+        # What stands where a column is absent or hidden, for every cell or motif row of the column.
+        self.mask_value = nn.Parameter(torch.zeros(region_config.num_channels))
+        self.context_type_embeddings = nn.Embedding(2, hidden_size)
+        self.no_region = nn.Parameter(torch.zeros(hidden_size))
+        self.swin = AutoModel.from_config(region_config, add_pooling_layer=False)
+        self.token_dense = nn.Linear(region_config.hidden_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=1e-6)
+        self.pooling_query = nn.Linear(hidden_size, 1)
+        self.pooler = nn.Linear(hidden_size, hidden_size)
+
+    def forward(
+        self,
+        region_values: torch.Tensor | None,
+        region_mask: torch.Tensor | None,
+        region_context_ids: torch.Tensor | None,
+        batch_size: int,
+        **kwargs: Any,
+    ) -> GeneBertRegionOutput:
+        if region_values is None:
+            tokens = self.no_region.expand(batch_size, 1, -1)
+            return GeneBertRegionOutput(last_hidden_state=tokens, pooler_output=self._pool(tokens))
+
+        expected = (batch_size, NUM_REGION_CHANNELS, self.config.num_motif_rows, self.config.num_regions)
+        if tuple(region_values.shape) != expected:
+            raise ValueError(
+                f"region_values has shape {tuple(region_values.shape)}, expected {expected}: "
+                "(batch_size, channels, num_motif_rows, num_regions)"
+            )
+        if region_mask is None:
+            region_mask = torch.ones(batch_size, self.config.num_regions, device=region_values.device)
+        present_BR = region_mask.bool()
+        if region_context_ids is None:
+            region_context_ids = torch.zeros(batch_size, dtype=torch.long, device=region_values.device)
+
+        cells = region_values.to(self.token_dense.weight.dtype)
+        if self.block_projection is not None:
+            cells = self.block_projection(cells)
+        cells = torch.where(present_BR[:, None, None, :], cells, self.mask_value[:, None, None])
+        swin = self.swin(pixel_values=cells, **kwargs)
+        tokens = self.token_dense(swin.last_hidden_state)
+        if self.block_projection is not None:
+            columns = self.column_norm(cells.mean(dim=2).transpose(1, 2))
+            columns = self.column_dense(columns) + self.column_positions
+            tokens = torch.cat([tokens, columns], dim=1)
+        tokens = self.norm(tokens + self.context_type_embeddings(region_context_ids)[:, None])
+        # A row without any region reads the same state as no matrix at all.
+        tokens = torch.where(present_BR.any(dim=1)[:, None, None], tokens, self.no_region)
+        return GeneBertRegionOutput(
+            last_hidden_state=tokens,
+            pooler_output=self._pool(tokens),
+            hidden_states=swin.hidden_states,
+            attentions=swin.attentions,
+        )
+
+    def _pool(self, tokens_BSH: torch.Tensor) -> torch.Tensor:
+        weights_BS1 = self.pooling_query(tokens_BSH).softmax(dim=1)
+        return torch.tanh(self.pooler((weights_BS1 * tokens_BSH).sum(dim=1)))

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub_datasets.atac_seq.consensus import Consensus, GenomeAxis, build_consensus, keep_strongest, mid_ranks
+from hub_datasets.atac_seq.windows import AtacSeqOptions, make_windows, split_names
+from hub_datasets.genome import Genome
+
+
+@pytest.mark.parametrize(
+    ("values", "ranks"),
+    [
+        ([5.0], [1.0]),
+        ([3.0, 1.0, 2.0, 9.0], [0.75, 0.25, 0.5, 1.0]),
+        ([2.0, 2.0, 1.0, 2.0], [0.75, 0.75, 0.25, 0.75]),
+        ([np.nan, 4.0, -1.0], [np.nan, 1.0, 0.5]),
+        ([np.nan], [np.nan]),
+    ],
+)
+def test_mid_ranks(values, ranks):
+    np.testing.assert_array_equal(mid_ranks(np.array(values)), np.array(ranks, dtype=np.float32))
+
+
+def test_keep_strongest_by_hand():
+    # 10 bp wide: 14 is strongest and drops 5 and 23, which overlap it; 4 and 24 only touch it; 24 drops 30.
+    position = np.array([5, 14, 23, 4, 24, 30, 100])
+    strength = np.array([0.8, 0.9, 0.7, 0.6, 0.5, 0.4, 0.1])
+    assert keep_strongest(position, strength, np.zeros(7), 10).tolist() == [4, 14, 24, 100]
+
+
+def test_ties_go_to_the_smaller_start():
+    assert keep_strongest(np.array([8, 5, 14]), np.array([0.5, 0.5, 0.5]), np.array([0, 1, 0]), 10).tolist() == [5]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    intervals=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 5), st.integers(0, 2)), min_size=1, max_size=60),
+    width=st.integers(1, 40),
+)
+def test_keep_strongest_equals_the_rule_written_out(intervals, width):
+    kept: list[int] = []
+    for start, _, _ in sorted(intervals, key=lambda interval: (-interval[1], interval[0], interval[2])):
+        if all(abs(start - other) >= width for other in kept):
+            kept.append(start)
+    position, strength, cell_type = np.array(intervals).T
+    assert keep_strongest(position, strength / 5, cell_type, width).tolist() == sorted(kept)
+
+
+def make_axis(tmp_path, *chromosomes, spacing=10):
+    path = tmp_path / "genome.fa"
+    path.write_text("".join(f">c{number}\n{bases}\n" for number, bases in enumerate(chromosomes, start=1)))
+    return GenomeAxis(Genome(path), spacing)
+
+
+def test_axis_counts_unknown_bases(tmp_path):
+    axis = make_axis(tmp_path, "NNACGTNNNA", "ACGT", "NAN")
+    assert axis.offsets.tolist() == [0, 20, 34]
+    assert axis.unknown_runs.tolist() == [[0, 2], [6, 9], [34, 35], [36, 37]]
+    text = "NNACGTNNNA" + " " * 10 + "ACGT" + " " * 10 + "NAN"
+    spans = np.array([(start, end) for start in range(len(text)) for end in range(start, len(text) + 1)])
+    expected = [text[start:end].count("N") for start, end in spans]
+    assert axis.count_unknown(spans[:, 0], spans[:, 1]).tolist() == expected
+    assert axis.chrom_index(np.array(["c3", "x", "c1", "c3"])).tolist() == [2, -1, 0, 2]
+    assert make_axis(tmp_path, "ACGT").count_unknown(np.array([0]), np.array([4])).tolist() == [0]
+
+
+def peak_file(tmp_path, name, lines):
+    path = tmp_path / name
+    path.write_text("\n".join(lines))
+    return path
+
+
+def narrow(chrom, start, end, signal, summit):
+    return f"{chrom}\t{start}\t{end}\t.\t0\t.\t{signal}\t-1\t-1\t{summit - start}"
+
+
+def test_a_peak_with_n_in_its_own_region_still_supports_a_region_of_another_cell_type(tmp_path):
+    axis = make_axis(tmp_path, "ACGTACGTAC" * 3 + "NNNN" + "ACGTACGTAC")
+    files = {
+        "a": peak_file(tmp_path, "a.narrowPeak", [narrow("c1", 20, 30, 1, 25)]),  # 20-30: no N
+        "b": peak_file(tmp_path, "b.narrowPeak", [narrow("c1", 20, 30, 1, 27), narrow("c1", 0, 9, 2, 2)]),
+    }
+    consensus = build_consensus(axis, files, region_width=10, max_n_fraction=0.0)
+    assert consensus.start.tolist() == [20]
+    np.testing.assert_array_equal(consensus.accessibility, [[1.0, 0.5]])
+    # The region round summit 2 would begin before the chromosome does.
+    assert consensus.counts["b"].skipped["past chromosome end"] == 1
+    assert consensus.counts["b"].used == 1
+
+    consensus = build_consensus(axis, files, region_width=10, max_n_fraction=0.2)
+    # 22-32 holds two N of ten: now it may be a region. It is weaker (0.5 against 1) than 20-30 and overlaps it.
+    assert consensus.start.tolist() == [20]
+    weaker = {"b": files["b"]}
+    assert build_consensus(axis, weaker, region_width=10, max_n_fraction=0.2).start.tolist() == [22]
+
+
+def test_the_strongest_supporting_peak_counts_and_order_does_not(tmp_path):
+    axis = make_axis(tmp_path, "ACGT" * 50)
+    lines = [narrow("c1", 50, 70, 4, 60), narrow("c1", 50, 70, 9, 62), narrow("c1", 100, 120, 1, 110)]
+    results = []
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
+        files = {"a": peak_file(tmp_path, "a.narrowPeak", [lines[index] for index in order])}
+        consensus = build_consensus(axis, files, region_width=10, max_n_fraction=0.0)
+        results.append((consensus.start.tolist(), consensus.accessibility.tolist(), consensus.counts))
+    assert results[0] == results[1] == results[2]
+    assert results[0][0] == [57, 105]
+    np.testing.assert_array_equal(results[0][1], np.array([[1.0], [1 / 3]], dtype=np.float32))
+    assert results[0][2]["a"].used == 3 and results[0][2]["a"].open_regions == 2
+
+
+def test_no_common_chromosome(tmp_path):
+    axis = make_axis(tmp_path, "ACGT" * 50)
+    path = peak_file(tmp_path, "a.bed", ["1\t10\t20", "2\t10\t20"])
+    with pytest.raises(ValueError, match=r"a.bed: none of its chromosomes is in the genome: the peaks have 1, 2; "):
+        build_consensus(axis, {"a": path}, 10, 0.0)
+    path = peak_file(tmp_path, "a.bed", ["chrc1\t10\t20"])
+    with pytest.raises(ValueError, match=r"the genome has c1; 'chrc1' here seems to be 'c1' there: rename"):
+        build_consensus(axis, {"a": path}, 10, 0.0)
+
+
+def test_wrong_build_is_said(tmp_path):
+    axis = make_axis(tmp_path, "ACGT" * 50)
+    path = peak_file(tmp_path, "a.bed", ["c1\t10\t20", "c1\t1000\t1020", "c1\t2000\t2020"])
+    with pytest.warns(UserWarning, match="most peaks of a lie past the ends .* wrong genome build"):
+        build_consensus(axis, {"a": path}, 10, 0.0)
+    path = peak_file(tmp_path, "a.bed", ["c1\t1000\t1020", "x\t2000\t2020"])
+    expected = (
+        r"a.bed: none of its 2 peaks can be used \(1 unknown chromosome, 1 past chromosome end\); give the genome"
+    )
+    with pytest.raises(ValueError, match=expected):
+        build_consensus(axis, {"a": path}, 10, 0.0)
+
+
+def consensus_of(axis, chrom, start, is_open, width=10):
+    return Consensus(
+        region_width=width,
+        chromosomes=axis.names,
+        chrom=np.array(chrom, dtype=np.int32),
+        start=np.array(start),
+        cell_types=[f"type{number}" for number in range(len(is_open[0]))],
+        accessibility=np.array(is_open, dtype=np.float32),
+        counts={},
+    )
+
+
+def only(windows):
+    (single,) = windows
+    return single
+
+
+def test_windows_stop_at_the_span_the_gap_and_the_chromosome(tmp_path):
+    axis = make_axis(tmp_path, "A" * 400, "A" * 400)
+    consensus = consensus_of(axis, [0, 0, 0, 0, 1], [0, 100, 200, 301, 0], [[1], [1], [np.nan], [1], [1]])
+    windows = only(make_windows(consensus, axis, AtacSeqOptions(num_regions=4, max_span=200, max_gap=100), "train"))
+    assert windows.anchor.tolist() == [0, 1, 2, 3, 4]
+    assert windows.region_ids.tolist() == [
+        [-1, 0, 1, -1],
+        [0, 1, 2, -1],
+        [1, 2, -1, -1],
+        [-1, 3, -1, -1],
+        [-1, 4, -1, -1],
+    ]
+    assert windows.next_region.tolist() == [1, 2, -1, -1, -1]
+
+    windows = only(make_windows(consensus, axis, AtacSeqOptions(num_regions=5, stride=3), "train"))
+    assert windows.anchor.tolist() == [0, 3]
+    assert windows.region_ids.tolist() == [[-1, 0, 1, 2, 3], [2, 3, -1, -1, -1]]
+    assert windows.next_region.tolist() == [1, -1]
+
+
+@pytest.mark.parametrize(("gap", "next_region"), [(999, 1), (1000, -1)])
+def test_no_next_region_across_a_run_of_n(tmp_path, gap, next_region):
+    axis = make_axis(tmp_path, "A" * 50 + "N" * gap + "A" * 50)
+    consensus = consensus_of(axis, [0, 0, 0], [40, 50 + gap, 60 + gap], [[1], [1], [1]])
+    windows = only(make_windows(consensus, axis, AtacSeqOptions(num_regions=2), "train"))
+    assert windows.next_region.tolist() == [next_region, 2, -1]
+    # The window itself goes across: only what is called "next" does not.
+    assert windows.region_ids.tolist() == [[0, 1], [1, 2], [2, -1]]
+
+
+def test_splits(tmp_path):
+    axis = make_axis(tmp_path, *["A" * 100] * 4)
+    consensus = consensus_of(axis, [0, 1, 2, 3], [10, 10, 10, 10], [[1, 1], [1, 0], [1, 1], [1, 1]])
+    options = AtacSeqOptions(
+        validation_chromosomes=["c2"], test_chromosomes=["c4"], held_out_cell_types=["type1"], num_regions=2
+    )
+    rows = {
+        split: [
+            (windows.cell_type, windows.anchor.tolist()) for windows in make_windows(consensus, axis, options, split)
+        ]
+        for split in split_names(options)
+    }
+    assert rows == {
+        "train": [(0, [0, 2])],
+        "validation": [(0, [1])],
+        "test": [(0, [3])],
+        "train_unseen_cell_types": [(1, [0, 2])],
+        "validation_unseen_cell_types": [],
+        "test_unseen_cell_types": [(1, [3])],
+    }
+    assert split_names(AtacSeqOptions()) == ["train"]
+    assert split_names(AtacSeqOptions(test_chromosomes=["c1"])) == ["train", "test"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gaps=st.lists(st.integers(10, 90), min_size=1, max_size=25),
+    is_open=st.lists(st.booleans(), min_size=25, max_size=25),
+    second_chromosome=st.integers(0, 25),
+    num_regions=st.integers(2, 7),
+    max_span=st.integers(0, 400),
+    stride=st.integers(1, 3),
+)
+def test_windows_equal_the_rule_written_out(
+    tmp_path_factory, gaps, is_open, second_chromosome, num_regions, max_span, stride
+):
+    axis = make_axis(tmp_path_factory.mktemp("axis"), "A" * 3000, "A" * 3000)
+    start = np.cumsum(gaps)
+    chrom = (np.arange(len(gaps)) >= second_chromosome).astype(int)
+    consensus = consensus_of(axis, chrom, start, [[value] for value in is_open[: len(gaps)]])
+    options = AtacSeqOptions(num_regions=num_regions, max_span=max_span, max_gap=100, stride=stride)
+    windows = list(make_windows(consensus, axis, options, "train"))
+
+    open_ids = [region for region in range(len(gaps)) if is_open[region]]
+    expected = []
+    for place in range(0, len(open_ids), stride):
+        anchor = open_ids[place]
+        row = []
+        for other in range(place - options.anchor_index, place - options.anchor_index + num_regions):
+            region = open_ids[other] if 0 <= other < len(open_ids) else None
+            near = region is not None and chrom[region] == chrom[anchor]
+            near = near and abs(start[region] - start[anchor]) <= max_span / 2
+            row.append(region if near else -1)
+        after = [region for region in open_ids if region > anchor and chrom[region] == chrom[anchor]]
+        has_next = bool(after) and start[after[0]] - start[anchor] <= 100
+        expected.append((anchor, row, after[0] if has_next else -1))
+    found = [
+        (int(anchor), row.tolist(), int(following))
+        for part in windows
+        for anchor, row, following in zip(part.anchor, part.region_ids, part.next_region, strict=True)
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"region_width": 0}, "region_width=0: expected at least 1"),
+        ({"num_regions": 1}, "num_regions=1: expected at least 2"),
+        ({"stride": 0}, "stride=0: expected at least 1"),
+        ({"max_n_fraction": 1.0}, "max_n_fraction=1.0: expected 0 <= fraction < 1"),
+        ({"validation_chromosomes": ["a", "b"], "test_chromosomes": ["b"]}, "b: in both validation_chromosomes and"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        AtacSeqOptions(**options)
+
+
+def test_names_that_do_not_exist():
+    with pytest.raises(ValueError, match="test_chromosomes: no chr9; there are chr1, chr2"):
+        AtacSeqOptions(test_chromosomes=["chr9"]).check_names(["chr1", "chr2"], ["a", "b"])
+    with pytest.raises(ValueError, match="held_out_cell_types: no c; there are a, b"):
+        AtacSeqOptions(held_out_cell_types=["a", "c"]).check_names(["chr1"], ["a", "b"])
+    with pytest.raises(ValueError, match="held_out_cell_types: all of a, b; keep at least one"):
+        AtacSeqOptions(held_out_cell_types=["a", "b"]).check_names(["chr1"], ["a", "b"])
