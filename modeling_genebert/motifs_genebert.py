@@ -228,10 +228,9 @@ class MotifBank:
         rows_per_chunk = max(1, _WINDOWS_PER_CHUNK // max(1, longest_tile))
         for begin in range(0, len(first) if longest_tile else 0, rows_per_chunk):
             rows = slice(begin, begin + rows_per_chunk)
-            position = first[rows, None] + np.arange(longest_tile + max_width - 1)
-            inside = position < length[rows, None]
-            tile_codes = codes[sequence[rows, None], np.where(inside, position, 0)]
-            one_hot = _ONE_HOT[np.where(inside, tile_codes, UNKNOWN_BASE)].reshape(len(tile_codes), -1)
+            # Positions past the end are read as its last base: sites that reach there are emptied below.
+            position = np.minimum(first[rows, None] + np.arange(longest_tile + max_width - 1), codes.shape[1] - 1)
+            one_hot = _ONE_HOT[codes[sequence[rows, None], position]].reshape(len(position), -1)
             for width, motif_rows, weights in self._weights_by_width:
                 num_sites = (np.minimum(last[rows], length[rows] - width + 1) - first[rows]).clip(min=0)
                 longest = int(num_sites.max())

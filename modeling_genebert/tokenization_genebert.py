@@ -222,7 +222,7 @@ class GeneBertTokenizer(TokenizersBackend):
         """Length in bp of the longest sequence that has `num_tokens` tokens, special tokens not counted."""
         return 0 if num_tokens == 0 else self.kmer + (num_tokens - 1) * self.stride
 
-    def _add_tokens(self, new_tokens: list[str | AddedToken], special_tokens: bool = False) -> int:
+    def _add_tokens(self, new_tokens: list, special_tokens: bool = False) -> int:
         # As DNA, which is how the normalizer would see it, the text of a token would be all N.
         tokens = [AddedToken(token, normalized=False) if isinstance(token, str) else token for token in new_tokens]
         return super()._add_tokens(tokens, special_tokens)
@@ -266,8 +266,8 @@ class GeneBertTokenizer(TokenizersBackend):
         else:
             encoding = super()._encode_plus(text, text_pair, **options)
             # Else the next save would write this call's truncation and padding into tokenizer.json.
-            self._tokenizer.no_truncation()
-            self._tokenizer.no_padding()
+            self.backend_tokenizer.no_truncation()
+            self.backend_tokenizer.no_padding()
             data, encodings = encoding.data, encoding.encodings
             if "offset_mapping" in data:
                 data["offset_mapping"] = list(map(self._whole_kmers, data["input_ids"], data["offset_mapping"]))
@@ -314,7 +314,7 @@ class GeneBertTokenizer(TokenizersBackend):
         padding_side: str | None = None,
         verbose: bool = True,
         **_,
-    ) -> list[dict[str, np.ndarray]]:
+    ) -> list[np.ndarray]:
         """Encode plain DNA with array arithmetic.
 
         Args:
@@ -322,8 +322,8 @@ class GeneBertTokenizer(TokenizersBackend):
             kept: what `_count_tokens` returned for them.
 
         Returns:
-            For each record the int64 arrays of a call, padded: of shape `(tokens,)`; `offset_mapping` `(tokens, 2)`;
-            `length` `()`.
+            For each record an int64 array of shape `(6, tokens)`, padded: input ids, token type ids, attention mask,
+            special tokens mask, start and end of the token in bp.
         """
         lengths = [sum(counts) + (len(counts) + 1 if add_special_tokens else 0) for counts in kept]
         smallest_width = 0
@@ -344,55 +344,47 @@ class GeneBertTokenizer(TokenizersBackend):
         for record, counts, length in zip(records, kept, lengths, strict=True):
             width = max(length, smallest_width)
             column = width - length if pad_left else 0
-            ids = np.full(width, pad_id)
-            token_types, attention, special = np.zeros_like(ids), np.zeros_like(ids), np.ones_like(ids)
-            offsets = np.zeros((width, 2), dtype=ids.dtype)
+            row = np.zeros((6, width), dtype=np.int64)
+            ids, token_types, attention, special, starts, ends = row
+            ids[:] = pad_id
+            special[:] = 1
             attention[column : column + length] = 1
             if add_special_tokens:
                 ids[column] = cls_id
                 column += 1
             for type_id, (text, count) in enumerate(zip(record, counts, strict=True)):
                 first = self.num_tokens(len(text)) - count if self.truncation_side == "left" else 0
-                starts = np.arange(first, first + count) * self.stride
                 columns = slice(column, column + count)
-                ids[columns] = flat_ids[position + starts]
+                starts[columns] = np.arange(first, first + count) * self.stride
+                ends[columns] = np.minimum(starts[columns] + self.kmer, len(text))
+                ids[columns] = flat_ids[position + starts[columns]]
                 special[columns] = 0
-                offsets[columns, 0] = starts
-                offsets[columns, 1] = np.minimum(starts + self.kmer, len(text))
                 position += len(text) + len(gap)
                 column += count
                 if add_special_tokens:
                     ids[column] = sep_id
                     column += 1
                 token_types[columns.start : column] = type_id
-            rows.append(
-                {
-                    "input_ids": ids,
-                    "token_type_ids": token_types,
-                    "attention_mask": attention,
-                    "special_tokens_mask": special,
-                    "offset_mapping": offsets,
-                    "length": np.array(width),
-                }
-            )
-
+            rows.append(row)
             self._eventual_warn_about_too_long_sequence(range(width), max_length, verbose)  # type: ignore[arg-type]
-        self._warn_if_mostly_unknown([row["input_ids"] for row in rows])
+        self._warn_if_mostly_unknown([row[0] for row in rows])
         return rows
 
-    def _join_rows(self, rows: list[dict[str, np.ndarray]], return_tensors, options: dict[str, Any]) -> dict[str, Any]:
+    def _join_rows(
+        self, rows: list[np.ndarray], return_tensors: str | TensorType | None, options: dict[str, Any]
+    ) -> dict[str, Any]:
         """Choose what a call returns; tensors where PyTorch or NumPy is asked for and all rows fit, else lists."""
-        wanted = {
-            "input_ids": True,
-            "token_type_ids": options.get("return_token_type_ids"),
-            "attention_mask": options.get("return_attention_mask"),
-            "special_tokens_mask": options.get("return_special_tokens_mask", False),
-            "offset_mapping": options.get("return_offsets_mapping", False),
-            "length": options.get("return_length", False),
-        }
-        keys = [key for key, flag in wanted.items() if (key in self.model_input_names if flag is None else flag)]
-        data: dict[str, Any] = {key: [row[key] for row in rows] for key in keys}
-        widths = {int(row["length"]) for row in rows}
+        data: dict[str, Any] = {"input_ids": [row[0] for row in rows]}
+        for index, key in enumerate(("token_type_ids", "attention_mask", "special_tokens_mask"), start=1):
+            is_wanted = options.get(f"return_{key}")
+            if is_wanted or (is_wanted is None and key in self.model_input_names):
+                data[key] = [row[index] for row in rows]
+        if options.get("return_offsets_mapping"):
+            data["offset_mapping"] = [row[4:].T for row in rows]
+        if options.get("return_length"):
+            data["length"] = [np.array(row.shape[1]) for row in rows]
+
+        widths = {row.shape[1] for row in rows}
         if return_tensors in ("pt", "np") and len(widths) == 1 and widths != {0}:
             data = {key: np.stack(arrays) for key, arrays in data.items()}
             if return_tensors == "pt":

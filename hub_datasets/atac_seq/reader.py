@@ -16,8 +16,7 @@ from modeling_genebert.dna_genebert import encode_dna
 from modeling_genebert.motifs_genebert import MOTIFS_FILE_NAME, MotifBank
 from modeling_genebert.pairing_genebert import NO_REGION, PairingPlan, WindowTable
 
-
-UNSEEN_SUFFIX = "_unseen_cell_types"
+from .windows import UNSEEN_SUFFIX
 
 
 @dataclass

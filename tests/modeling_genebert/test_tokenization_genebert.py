@@ -102,6 +102,8 @@ def test_truncation():
     assert tokenizer("ATCG", truncation=True, max_length=5)["input_ids"] == [CLS, 5, 6, 7, SEP]
     encoding = tokenizer("AAAAA", "TT", truncation=True, max_length=7, return_offsets_mapping=True)
     assert encoding["input_ids"] == [CLS, 5, 5, SEP, 6, 6, SEP]
+    # Five tokens fit: two of the first, three of the second.
+    assert tokenizer("AAAA", "TTTT", truncation=True, max_length=8)["input_ids"] == [2, 5, 5, 3, 6, 6, 6, 3]
     encoding = tokenizer("AAATTC", truncation="only_first", max_length=4)
     assert encoding["input_ids"] == [CLS, 5, 5, SEP]
     assert len(tokenizer("A" * 100, truncation=True)["input_ids"]) == 40
@@ -292,6 +294,14 @@ def test_tokenizer_json_is_complete(tmp_path):
     assert encoding.tokens == ["[CLS]", "ATT", "TTG", "[UNK]", "[SEP]", "CCC", "CCC", "[SEP]"]
     assert encoding.type_ids == [0, 0, 0, 0, 0, 1, 1, 1]
     assert bare.decode(encoding.ids, skip_special_tokens=False) == "[CLS] ATTGN [SEP] CCCC [SEP]"
+
+
+def test_tokenizer_json_remembers_no_call(tmp_path):
+    tokenizer = GeneBertTokenizer(kmer=3)
+    tokenizer("ACGT[MASK]ACGTACGT", truncation=True, padding="max_length", max_length=5)
+    tokenizer.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "tokenizer.json").read_text())
+    assert (saved["truncation"], saved["padding"]) == (None, None)
 
 
 # Decoding --------------------------------------------------------------------------------------------------------
