@@ -1,6 +1,6 @@
 """GeneBERT configuration: one config for the sequence encoder, the region encoder and their fusion."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: `strict` cannot check fields whose types are strings.
 
 from typing import Any, Literal
 
@@ -90,6 +90,11 @@ class GeneBertConfig(PreTrainedConfig):
             raise ValueError(f"kmer must be 1 to 8, got {self.kmer}")
         if not 1 <= self.stride <= self.kmer:
             raise ValueError(f"stride must be 1 to kmer={self.kmer}, or bases would be skipped; got {self.stride}")
+        if min(self.num_motifs, self.num_motif_blocks) < 1:
+            raise ValueError(
+                f"num_motifs and num_motif_blocks must be at least 1, got {self.num_motifs} and "
+                f"{self.num_motif_blocks}"
+            )
         # A sub-config given as a dict (or not at all) takes the shapes that follow from the fields above.
         if self.sequence_config is None or isinstance(self.sequence_config, dict):
             shapes = {"vocab_size": self.kmer_vocab_size, "pad_token_id": self.pad_token_id}
@@ -181,26 +186,26 @@ class GeneBertConfig(PreTrainedConfig):
             )
 
     @classmethod
-    def tiny(cls, **kwargs: Any) -> GeneBertConfig:
+    def tiny(cls, **kwargs: Any) -> "GeneBertConfig":
         """For tests and first steps: BERT 2 layers × 64, Swin 2 stages × 16."""
         sequence = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
         region = {"embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2], "drop_path_rate": 0.0}
         return cls(**{"sequence_config": sequence, "region_config": region, "num_motif_blocks": 8, **kwargs})
 
     @classmethod
-    def small(cls, **kwargs: Any) -> GeneBertConfig:
+    def small(cls, **kwargs: Any) -> "GeneBertConfig":
         """For two CPU cores: BERT 4 layers × 256, Swin 3 stages × 48."""
         sequence = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
         region = {"embed_dim": 48, "depths": [2, 2, 2], "num_heads": [2, 4, 8], "drop_path_rate": 0.0}
         return cls(**{"sequence_config": sequence, "region_config": region, **kwargs})
 
     @classmethod
-    def base(cls, **kwargs: Any) -> GeneBertConfig:
+    def base(cls, **kwargs: Any) -> "GeneBertConfig":
         """The paper's size: BERT-base and Swin-T; the same as `GeneBertConfig(**kwargs)`."""
         return cls(**kwargs)
 
     @classmethod
-    def from_preset(cls, name: str, **kwargs: Any) -> GeneBertConfig:
+    def from_preset(cls, name: str, **kwargs: Any) -> "GeneBertConfig":
         """One of the presets by name: `tiny`, `small` or `base`."""
         presets = {"tiny": cls.tiny, "small": cls.small, "base": cls.base}
         if name not in presets:

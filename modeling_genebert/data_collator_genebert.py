@@ -121,15 +121,14 @@ class GeneBertDataCollatorForPreTraining:
             mask[~tiled] = present
             values[~tiled] = build_region_values(scores, accessibility, distances, present, extractor.num_motif_rows)
         if tiled.any():
-            # The tiles are scored as the model sees the sequence: what is hidden from it is unknown here too,
-            # and at the same places in a segment that does not belong, so that gaps tell nothing.
+            # The tiles are scored as the model sees the sequence: what masking changed in it, hidden or random, is
+            # changed here too, and at the same places in a segment that does not belong, so that changes tell nothing.
             length = visible.shape[1]
-            codes = np.stack(
-                [example["tiled_segment"][:length] for example in examples if example["tiled_segment"] is not None]
+            chosen = [example for example in examples if example["tiled_segment"] is not None]
+            true, tiled_codes = (
+                np.stack([example[name][:length] for example in chosen]) for name in ("segment_a", "tiled_segment")
             )
-            own = np.array([example["srm_label"] != 0 for example in examples])[tiled]
-            seen = visible[tiled]
-            codes = np.where(own[:, None], seen, np.where(seen > 3, seen, codes))
+            codes = np.where(visible[tiled] != true, visible[tiled], tiled_codes)
             values[tiled], mask[tiled] = extractor.tile_values(codes)
         return {
             "region_values": values,

@@ -316,3 +316,8 @@ def _row(example: int, name: str, values: Any, length: int, allow_missing: bool 
     if not allow_missing and np.isnan(row).any():
         raise ValueError(f"Example {example}: {name} holds missing values, expected a number for each region")
     return row
+
+
+GeneBertFeatureExtractor.register_for_auto_class()
+
+__all__ = ["GeneBertFeatureExtractor", "build_region_values"]

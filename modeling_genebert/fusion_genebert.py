@@ -33,6 +33,10 @@ def eager_attention(
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 
+class ResidualLinear(nn.Linear):
+    """A linear layer whose output is added to a residual: it starts small, so that the states start as they were."""
+
+
 class GeneBertFusionLayer(GradientCheckpointingLayer):
     """Sequence states cross-attend to region tokens; then a feed-forward block; each normalised first."""
 
@@ -46,11 +50,11 @@ class GeneBertFusionLayer(GradientCheckpointingLayer):
         self.query = nn.Linear(hidden_size, hidden_size)
         self.key = nn.Linear(hidden_size, hidden_size)
         self.value = nn.Linear(hidden_size, hidden_size)
-        self.output = nn.Linear(hidden_size, hidden_size)
+        self.output = ResidualLinear(hidden_size, hidden_size)
         self.mlp_norm = nn.LayerNorm(hidden_size, eps=1e-6)
         self.intermediate = nn.Linear(hidden_size, sequence_config.intermediate_size)
         self.activation = ACT2FN["gelu"]
-        self.mlp_output = nn.Linear(sequence_config.intermediate_size, hidden_size)
+        self.mlp_output = ResidualLinear(sequence_config.intermediate_size, hidden_size)
         self.dropout = nn.Dropout(getattr(sequence_config, "hidden_dropout_prob", 0.0))
 
     def forward(self, states_BTH: torch.Tensor, tokens_BSH: torch.Tensor) -> torch.Tensor:

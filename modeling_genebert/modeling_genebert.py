@@ -29,8 +29,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_genebert import GeneBertConfig
-from .fusion_genebert import GeneBertFusionLayer
+from .configuration_genebert import NUM_SPECIAL_TOKENS, GeneBertConfig
+from .fusion_genebert import GeneBertFusionLayer, ResidualLinear
 from .outputs_genebert import GeneBertForPreTrainingOutput, GeneBertModelOutput
 from .region_encoder_genebert import GeneBertMotifBlockProjection, GeneBertRegionEncoder, GeneBertRegionOutput
 
@@ -57,6 +57,8 @@ class GeneBertPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     # The losses are means over their own labels: Trainer must do the averaging over accumulation steps itself.
     accepts_loss_kwargs = False
+    # The heads of pre-training; a model for another task leaves them behind without a word.
+    _keys_to_ignore_on_load_unexpected = [r"^(predictions|ngsp_head|srm_head)\."]
     _supports_sdpa = True
     _supports_attention_backend = True
     _no_split_modules = ["BertLayer", "SwinStage", "GeneBertFusionLayer"]
@@ -64,16 +66,22 @@ class GeneBertPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, GeneBertMotifBlockProjection):
-            init.normal_(module.weight, std=self.config.initializer_range)
-            init.zeros_(module.bias)
+        if isinstance(module, nn.Linear) and not isinstance(module, ResidualLinear):
+            # Unit gain. BERT's 0.02 shrinks what differs between inputs at each of the layers on the way to the
+            # product s·r, and matching (which no single modality hints at) then never gets off the ground.
+            init.normal_(module.weight, std=module.in_features**-0.5)
+        elif isinstance(module, GeneBertMotifBlockProjection):
+            module.init_weights()
         elif isinstance(module, GeneBertRegionEncoder):
             if module.block_projection is not None:
                 init.normal_(module.column_positions, std=self.config.initializer_range)
             init.normal_(module.mask_value, std=self.config.initializer_range)
             init.normal_(module.no_region, std=self.config.initializer_range)
-        elif isinstance(module, GeneBertMaskedPredictionHead):
-            init.zeros_(module.bias)
+
+    def enable_input_require_grads(self) -> None:
+        """As in transformers, but of the word embeddings only: Swin's patch embeddings return a tuple."""
+        hook = self.get_input_embeddings().register_forward_hook(lambda *call: call[-1].requires_grad_(True))
+        self._require_grads_hook, self._require_grads_hooks = hook, [hook]
 
     def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
         """As in transformers; the saved config names every GeneBERT class, so that any Auto class opens the folder."""
@@ -101,6 +109,10 @@ class GeneBertModel(GeneBertPreTrainedModel):
         num_pooled = 2 if config.pooling == "mean" else 1
         self.pooler = nn.Linear(num_pooled * config.hidden_size, config.hidden_size)
         self.post_init()
+        embeddings = self.get_input_embeddings().weight
+        if not embeddings.is_meta:  # on the meta device (from_pretrained) there is nothing to initialise
+            with torch.no_grad():
+                embeddings.copy_(_with_shared_bases(embeddings, config.kmer))
 
     def get_input_embeddings(self) -> nn.Module:
         return self.sequence_encoder.get_input_embeddings()
@@ -562,6 +574,19 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
         elif labels is not None:
             loss = _mean_cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+def _with_shared_bases(embeddings: torch.Tensor, kmer: int) -> torch.Tensor:
+    """Make each k-mer's vector of three equal parts: its bases, its bases by position, and one of its own."""
+    std, hidden = embeddings[NUM_SPECIAL_TOKENS:].std() / 3**0.5, embeddings.shape[1]
+    random = {"dtype": embeddings.dtype, "device": embeddings.device}
+    by_base, by_position = torch.randn(4, hidden, **random), torch.randn(kmer, 4, hidden, **random)
+    sums = torch.zeros(1, hidden, **random)
+    for vectors in (by_base + by_position) * std / kmer**0.5:  # as in the vocabulary, the last base runs fastest
+        sums = (sums[:, None] + vectors).reshape(-1, hidden)
+    result = embeddings.clone()
+    result[NUM_SPECIAL_TOKENS : NUM_SPECIAL_TOKENS + 4**kmer].mul_(3**-0.5).add_(sums)
+    return result
 
 
 def _mean_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,8 @@ next regions (NGSP). Each sequence and each matrix is then a positive exactly as
 cell type, locus, GC or number of columns, so nothing but the fit of the two tells the label. The pairs are drawn over
 the whole table, the same in every process.
 
-- SRM, other locus: p and q are of one cell type and their windows do not overlap.
+- SRM, other locus: p and q are of one cell type, both or neither have a next region, and their windows do not
+  overlap.
 - SRM, other cell type: p and q lie near each other, p's anchor is closed in q's cell type and q's in p's. Anchors
   that are open in both are never a negative. Shown without segment B, which may be open in both.
 - NGSP: p and q are of one cell type, their next regions agree in GC and in distance from their anchors (by bins),
@@ -92,7 +93,9 @@ class PairingPlan:
 
 def other_locus_partners(windows: WindowTable, rng: np.random.Generator) -> np.ndarray:
     """Random symmetric matching of shape `(num_windows,)`: one cell type, windows apart; -1 = no partner found."""
-    return _match(windows, rng, lambda _: windows.cell_type, windows.disjoint)
+    # Segment B is there or not, and the column after the anchor too: they must agree in a negative as in a positive.
+    group = windows.cell_type.astype(np.int64) * 2 + (windows.next_region != NO_REGION)
+    return _match(windows, rng, lambda _: group, windows.disjoint)
 
 
 def other_cell_type_partners(windows: WindowTable, rng: np.random.Generator) -> np.ndarray:
@@ -175,9 +178,11 @@ def training_plan(
     srm_label = np.where(partner >= 0, rng.integers(2, size=count), IGNORE)
     matrix_row = np.where(srm_label == 0, partner, rows)
 
-    # A segment B that also stands in the swapped window would give a negative away.
+    # A segment B that also stands in the swapped window would give a negative away. Asked of both or of neither, so
+    # that each B stays a positive as often as a negative.
     follows = (windows.next_region != NO_REGION) & ~hard & ~self_tiled
-    asked = follows & (swap_next >= 0) & ((partner < 0) | windows.disjoint(swap_next, partner))
+    apart = (other_locus < 0) | windows.disjoint(swap_next, other_locus)
+    asked = follows & (swap_next >= 0) & apart & apart[swap_next]
     ngsp_label = np.where(asked, rng.integers(2, size=count), IGNORE)
     segment_b = np.where(ngsp_label == 0, windows.next_region[swap_next], windows.next_region)
     segment_b = np.where(follows, segment_b, NO_REGION)

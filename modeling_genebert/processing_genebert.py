@@ -94,3 +94,8 @@ class GeneBertProcessor(ProcessorMixin):
         """Write the configuration, and beside it the motif bank (here, so that `push_to_hub` sends it too)."""
         self.feature_extractor.save_motif_bank(os.path.dirname(json_file_path))
         super().to_json_file(json_file_path)
+
+
+GeneBertProcessor.register_for_auto_class()
+
+__all__ = ["GeneBertProcessor"]

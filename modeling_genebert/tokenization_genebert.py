@@ -264,10 +264,11 @@ class GeneBertTokenizer(TokenizersBackend):
         if kept is not None:
             data = self._join_rows(self._encode_dna(records, kept, **options), return_tensors, options)
         else:
-            encoding = super()._encode_plus(text, text_pair, **options)
-            # Else the next save would write this call's truncation and padding into tokenizer.json.
-            self.backend_tokenizer.no_truncation()
-            self.backend_tokenizer.no_padding()
+            try:
+                encoding = super()._encode_plus(text, text_pair, **options)
+            finally:  # else the next save would write this call's truncation and padding into tokenizer.json
+                self.backend_tokenizer.no_truncation()
+                self.backend_tokenizer.no_padding()
             data, encodings = encoding.data, encoding.encodings
             if "offset_mapping" in data:
                 data["offset_mapping"] = list(map(self._whole_kmers, data["input_ids"], data["offset_mapping"]))
@@ -423,5 +424,7 @@ class GeneBertTokenizer(TokenizersBackend):
                 f"{self.kmer}-mers hold a letter other than A, C, G, T, U. Is this DNA, and is much of it N?"
             )
 
+
+GeneBertTokenizer.register_for_auto_class()
 
 __all__ = ["GeneBertTokenizer"]

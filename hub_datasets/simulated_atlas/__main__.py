@@ -8,7 +8,7 @@ import inspect
 from .simulate import simulate_atlas
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Read the arguments, which are those of `simulate_atlas`, and write the atlas."""
     parser = argparse.ArgumentParser(
         prog="python -m hub_datasets.simulated_atlas",
@@ -23,9 +23,9 @@ def main() -> None:
             parser.add_argument(f"--{name}", action="store_true")
         else:
             parser.add_argument(f"--{name}", type=type(parameter.default), default=parameter.default)
-    arguments = vars(parser.parse_args())
+    options = vars(parser.parse_args(arguments))
     try:
-        output_dir = simulate_atlas(**arguments)
+        output_dir = simulate_atlas(**options)
     except (ValueError, FileExistsError, ImportError) as error:
         parser.exit(1, f"{error}\n")
     print(f"Wrote {output_dir}: see its README.md")

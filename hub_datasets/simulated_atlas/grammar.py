@@ -15,10 +15,10 @@ from .oracle import PairRule, on_grid
 
 
 REGION_KINDS = ("promoter", "enhancer", "decoy")
-KIND_PROBABILITIES = (0.1, 0.7, 0.2)
+KIND_PROBABILITIES = (0.08, 0.72, 0.2)
 KIND_GC = {"promoter": (0.62, 0.04), "enhancer": (0.52, 0.05), "decoy": (0.52, 0.05)}  # mean, standard deviation
 KIND_CPG = {"promoter": 0.9, "enhancer": 0.4, "decoy": 0.4}  # CpG observed / expected
-ANCESTOR_DEVIATION = 0.5  # of a TF's value at an inner node of the lineage tree, against 1 at a leaf
+ANCESTOR_DEVIATION = 0.6  # of a TF's value at an inner node of the lineage tree, against 1 at a leaf
 PLANTED_SCORE = 0.85  # least share of the best score of a planted site
 CORE_WIDTH = 240  # bp in the middle of a region that hold the planted sites of enhancers and decoys
 PROMOTER_SITES = (20, 210)  # bp from the region's 5' end that hold a promoter's TF sites: upstream of TATA box and TSS
@@ -63,7 +63,7 @@ def draw_activities(
     """Draw TF activities that follow a lineage tree: neighbours among the cell types share more active TFs.
 
     A binary tree has the cell types as its leaves. Each TF has a normal value at each node below the root (standard
-    deviation 1 at the leaves, 0.5 above); the `num_active` TFs with the highest sum from root to leaf are active in a
+    deviation 1 at the leaves, 0.6 above); the `num_active` TFs with the highest sum from root to leaf are active in a
     cell type, with an activity of 0.75 to 1.25 there. Ubiquitous TFs are active everywhere.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 
 import numpy as np
 
@@ -80,6 +81,12 @@ def choose_motifs(bank: MotifBank, num_motifs: int) -> MotifBank:
         if len(chosen) == before:
             raise ValueError(f"num_motifs={num_motifs}: {bank.source} has only {len(chosen)} well-separated motifs")
     return pool.subset([pool.ids[row] for row in sorted(chosen)])
+
+
+@cache
+def atlas_motifs(num_motifs: int) -> MotifBank:
+    """The motifs of an atlas, chosen from JASPAR2026 CORE vertebrates; kept, since reading them takes 2 seconds."""
+    return choose_motifs(MotifBank.from_jaspar("JASPAR2026"), num_motifs)
 
 
 def gc_content(counts: np.ndarray) -> float:

@@ -35,7 +35,7 @@ def simulate_atlas(
     num_active_tfs: int = 10,
     num_binding_tfs: int = 8,
     num_variants: int = 600,
-    open_share: float = 0.4,
+    open_share: float = 0.36,
     overwrite: bool = False,
 ) -> Path:
     """Write a simulated genome with cell types, in the formats of real data, with the truth beside it.

@@ -49,13 +49,14 @@ def draw_variants(
         rng: source of randomness.
 
     Raises:
-        ValueError: there are fewer places than variants wanted.
+        ValueError: there is no room for so many variants.
     """
+    most = len(region_starts) * (REGION_WIDTH - 2 * EDGE) // 4  # so that free places are found without a long search
+    if num_variants > most:
+        raise ValueError(f"num_variants={num_variants}: there is room for {most} in {len(region_starts)} regions")
     found: dict[tuple[str, int], Variant] = {}
-    for _ in range(20 * num_variants):
-        if len(found) == num_variants:
-            break
-        if rng.random() < IN_SITE_SHARE:
+    while len(found) < num_variants:
+        if rng.random() < IN_SITE_SHARE and len(sites.start):
             site = rng.integers(len(sites.start))
             region = int(sites.sequence[site])
             offset = int(sites.start[site] + rng.integers(widths[sites.tf[site]]))
@@ -67,10 +68,6 @@ def draw_variants(
         inside = position - region_start >= EDGE and position + len(ref) <= region_start + REGION_WIDTH - EDGE
         if inside and (chrom, position) not in found:
             found[chrom, position] = Variant(chrom, position, ref, alt, region)
-    if len(found) < num_variants:
-        raise ValueError(
-            f"num_variants={num_variants}: only {len(found)} places were found in {len(region_starts)} regions"
-        )
     return sorted(found.values(), key=lambda variant: (variant.region, variant.position))
 
 

@@ -12,7 +12,7 @@ from modeling_genebert.motifs_genebert import MotifBank
 from .annotation import Gene, draw_genes
 from .genome import REGION_WIDTH, draw_chromosome, place_regions
 from .grammar import TSS_OFFSET, Region, RegionComposer, draw_activities, draw_rules
-from .motifs import choose_motifs, gc_content
+from .motifs import atlas_motifs, gc_content
 from .oracle import AccessibilityOracle, Sites, on_grid
 
 
@@ -75,7 +75,7 @@ def draw_world(parameters: dict[str, Any], rng: np.random.Generator) -> World:
     cell_types = [f"sim{number:02d}" for number in range(1, parameters["num_cell_types"] + 1)]
 
     # Who acts where, and who works with whom. Promoters are rich in G and C, and so are their TFs' motifs.
-    bank = choose_motifs(MotifBank.from_jaspar(), parameters["num_motifs"])
+    bank = atlas_motifs(parameters["num_motifs"])
     by_gc = sorted(range(len(bank)), key=lambda row: -gc_content(bank.counts[row]))
     ubiquitous = by_gc[:num_ubiquitous]
     others = rng.permutation(by_gc[num_ubiquitous:]).tolist()

@@ -299,6 +299,8 @@ def test_tokenizer_json_is_complete(tmp_path):
 def test_tokenizer_json_remembers_no_call(tmp_path):
     tokenizer = GeneBertTokenizer(kmer=3)
     tokenizer("ACGT[MASK]ACGTACGT", truncation=True, padding="max_length", max_length=5)
+    with pytest.raises(Exception, match="Second sequence not provided"):
+        tokenizer("ACGTACGT", truncation="only_second", padding="max_length", max_length=5)
     tokenizer.save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "tokenizer.json").read_text())
     assert (saved["truncation"], saved["padding"]) == (None, None)

@@ -1,0 +1,32 @@
+# Each target does all of its own set-up: python3 (>= 3.10) and make are enough.
+PYTHON ?= python3
+VENV ?= .venv
+OUTPUT_DIR ?= runs/demo
+
+$(VENV)/installed: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable ".[all]"
+	touch $@
+
+.PHONY: install pretrain test lint clean
+
+install: $(VENV)/installed
+
+## Pre-train on the simulated atlas, then open the checkpoint in a fresh process and say what it can do.
+pretrain: install
+	$(VENV)/bin/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		examples/pretrain.py --output_dir $(OUTPUT_DIR) --max_train_steps 300 --learning_rate 1e-3 \
+		--max_eval_windows 400 --resume_from_checkpoint latest
+	cd / && $(abspath $(VENV))/bin/python $(abspath examples/use_checkpoint.py) \
+		--model_name_or_path $(abspath $(OUTPUT_DIR))
+
+test: install
+	$(VENV)/bin/python -m pytest
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info
