@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import time
 from pathlib import Path
@@ -57,6 +58,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--eval_cell_types", nargs="*", default=None, help="held out of training, evaluated on")
     data.add_argument("--window_stride", type=int, default=1, help="every n-th open region is an anchor")
     data.add_argument("--segment_length", type=int, default=256, help="bp of a region that enter as a segment")
+    data.add_argument("--num_cpu_threads", type=int, help="on CPU, threads a process; default: all cores shared out")
     data.add_argument("--num_workers", type=int, default=0, help="processes that prepare batches")
 
     model = parser.add_argument_group("model")
@@ -187,6 +189,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         mixed_precision=args.mixed_precision,
         project_config=project,
     )
+    if accelerator.device.type == "cpu":
+        # `accelerate launch` leaves a process one thread unless told otherwise.
+        torch.set_num_threads(args.num_cpu_threads or max(1, (os.cpu_count() or 1) // accelerator.num_processes))
     resume_from = find_checkpoint(args)
     if accelerator.is_main_process and resume_from is None and args.overwrite_output_dir:
         for checkpoint in args.output_dir.glob("checkpoint-*"):
@@ -245,6 +250,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     accelerator.register_for_checkpointing(scheduler)
 
     state: dict[str, Any] = {"step": 0, "epoch": 0, "batches_in_epoch": 0, "train_seconds": 0.0, "log_history": []}
+    state["loss_sums"] = [0.0] * (len(LOSSES) + 1)  # since the last log entry; the last one counts batches
     if resume_from is not None:
         accelerator.load_state(str(resume_from))
         state = json.loads((resume_from / "trainer_state.json").read_text())
@@ -274,7 +280,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         unit="step",
         disable=None if accelerator.is_main_process else True,
     )
-    sums = torch.zeros(len(LOSSES) + 1, device=accelerator.device)
+    sums = torch.tensor(state["loss_sums"], device=accelerator.device) / accelerator.num_processes
     started = time.monotonic() - state["train_seconds"]
     model.train()
     while state["step"] < args.max_train_steps:
@@ -314,7 +320,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
                     progress.write(f"step {step}: " + describe(figures))
                 accelerator.wait_for_everyone()
             if step % args.checkpointing_steps == 0 or step == args.max_train_steps:
-                save_checkpoint(accelerator, args, state)
+                save_checkpoint(accelerator, args, {**state, "loss_sums": accelerator.reduce(sums).tolist()})
             if step == args.max_train_steps:
                 break
         else:

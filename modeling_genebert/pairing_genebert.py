@@ -91,14 +91,22 @@ class PairingPlan:
         return PairingPlan(*(getattr(self, field.name)[examples] for field in fields(self)))
 
 
-def other_locus_partners(windows: WindowTable, rng: np.random.Generator) -> np.ndarray:
-    """Random symmetric matching of shape `(num_windows,)`: one cell type, windows apart; -1 = no partner found."""
+def other_locus_partners(
+    windows: WindowTable, rng: np.random.Generator, among: np.ndarray | None = None
+) -> np.ndarray:
+    """
+    Random symmetric matching of shape `(num_windows,)`: one cell type, windows apart; -1 = no partner found.
+
+    `among` (bool, as all windows by default) says which windows take part; so in the other matchings.
+    """
     # Segment B is there or not, and the column after the anchor too: they must agree in a negative as in a positive.
     group = windows.cell_type.astype(np.int64) * 2 + (windows.next_region != NO_REGION)
-    return _match(windows, rng, lambda _: group, windows.disjoint)
+    return _match(windows, rng, lambda _: group, windows.disjoint, among)
 
 
-def other_cell_type_partners(windows: WindowTable, rng: np.random.Generator) -> np.ndarray:
+def other_cell_type_partners(
+    windows: WindowTable, rng: np.random.Generator, among: np.ndarray | None = None
+) -> np.ndarray:
     """Random symmetric matching: near each other, each anchor closed in the other's cell type; -1 = none found."""
     centre = windows.region_centre[windows.anchor].astype(np.int64)
 
@@ -112,10 +120,12 @@ def other_cell_type_partners(windows: WindowTable, rng: np.random.Generator) -> 
         q_open_in_p = windows.region_open[windows.anchor[q], windows.cell_type[p]]
         return ~p_open_in_q & ~q_open_in_p
 
-    return _match(windows, rng, neighbourhood, closed_in_each_other)
+    return _match(windows, rng, neighbourhood, closed_in_each_other, among)
 
 
-def next_region_partners(windows: WindowTable, rng: np.random.Generator) -> np.ndarray:
+def next_region_partners(
+    windows: WindowTable, rng: np.random.Generator, among: np.ndarray | None = None
+) -> np.ndarray:
     """Random symmetric matching for NGSP: one cell type, next regions alike in GC and distance; -1 = none."""
     has_next = windows.next_region != NO_REGION
     following = np.where(has_next, windows.next_region, 0)
@@ -125,13 +135,13 @@ def next_region_partners(windows: WindowTable, rng: np.random.Generator) -> np.n
     gc_bin = np.searchsorted(np.quantile(gc[has_next], quantiles), gc) if has_next.any() else np.zeros_like(following)
     distance_bin = np.searchsorted(DISTANCE_BINS, distance)
     group = (windows.cell_type.astype(np.int64) * NUM_GC_BINS + gc_bin) * (len(DISTANCE_BINS) + 1) + distance_bin
-    return _match(windows, rng, lambda _: group, windows.disjoint, candidates=np.flatnonzero(has_next))
+    return _match(windows, rng, lambda _: group, windows.disjoint, has_next if among is None else has_next & among)
 
 
-def _match(windows, rng, group_of_round, fits, candidates=None) -> np.ndarray:
+def _match(windows, rng, group_of_round, fits, among) -> np.ndarray:
     """Shuffle within groups, pair neighbours, keep the pairs that fit, try again with the rest."""
     partner = np.full(len(windows), -1, dtype=np.int64)
-    free = np.arange(len(windows)) if candidates is None else candidates
+    free = np.arange(len(windows)) if among is None else np.flatnonzero(among)
     for round_number in range(MATCHING_ROUNDS):
         if len(free) < 2:
             break
@@ -168,21 +178,26 @@ def training_plan(
         self_tiled_fraction (`float`, defaults to 0.1): share whose matrix is tiles of the sequence itself.
     """
     count, rows = len(windows), np.arange(len(windows))
-    other_locus = other_locus_partners(windows, rng)
-    other_cell_type = other_cell_type_partners(windows, rng)
-    swap_next = next_region_partners(windows, rng)
-
+    # Partners are of one kind, and both are asked or neither is: else what is more often of a kind would more often
+    # be a positive there.
     self_tiled = rng.random(count) < self_tiled_fraction
-    hard = (rng.random(count) < hard_negative_fraction) & (other_cell_type >= 0) & ~self_tiled
+    other_cell_type = other_cell_type_partners(windows, rng, ~self_tiled)
+    coin = rng.random(count)[np.maximum(rows, other_cell_type)]  # one a pair
+    hard = (coin < hard_negative_fraction) & (other_cell_type >= 0)
+    other_locus = np.where(
+        self_tiled,
+        other_locus_partners(windows, rng, self_tiled),
+        other_locus_partners(windows, rng, ~self_tiled & ~hard),
+    )
     partner = np.where(hard, other_cell_type, other_locus)
     srm_label = np.where(partner >= 0, rng.integers(2, size=count), IGNORE)
     matrix_row = np.where(srm_label == 0, partner, rows)
 
-    # A segment B that also stands in the swapped window would give a negative away. Asked of both or of neither, so
-    # that each B stays a positive as often as a negative.
     follows = (windows.next_region != NO_REGION) & ~hard & ~self_tiled
-    apart = (other_locus < 0) | windows.disjoint(swap_next, other_locus)
-    asked = follows & (swap_next >= 0) & apart & apart[swap_next]
+    swap_next = next_region_partners(windows, rng, follows)
+    # A segment B that also stands in the swapped window would give a negative away.
+    apart = (partner < 0) | windows.disjoint(swap_next, partner)
+    asked = (swap_next >= 0) & apart & apart[swap_next]
     ngsp_label = np.where(asked, rng.integers(2, size=count), IGNORE)
     segment_b = np.where(ngsp_label == 0, windows.next_region[swap_next], windows.next_region)
     segment_b = np.where(follows, segment_b, NO_REGION)
