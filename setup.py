@@ -7,11 +7,11 @@ from setuptools import setup
 
 EXTRAS = {
     "motifs": ["pyjaspar>=4.0"],
-    "datasets": ["datasets>=5.0", "pyarrow>=18", "pyfaidx>=0.8", "pysam>=0.22", "tqdm"],
+    "datasets": ["datasets>=5.0", "pyarrow>=18", "tqdm"],
     "plots": ["matplotlib>=3.8"],
-    "pretrain": ["accelerate>=1.10", "scikit-learn>=1.4"],
+    "pretrain": ["accelerate>=1.10"],
 }
-EXTRAS["test"] = ["pytest>=8", "hypothesis>=6.100"]
+EXTRAS["test"] = ["pytest>=8", "hypothesis>=6.100", "pyfaidx>=0.8", "pysam>=0.22", "scikit-learn>=1.4", "pillow>=10"]
 EXTRAS["dev"] = ["ruff>=0.11", "mypy>=1.15"]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 
@@ -23,13 +23,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[
-        "modeling_genebert",
-        "hub_datasets",
-        "hub_datasets.simulated_atlas",
-        "hub_datasets.atac_seq",
-    ],
+    packages=["modeling_genebert", "hub_datasets", "hub_datasets.simulated_atlas", "hub_datasets.atac_seq"],
     package_data={"modeling_genebert": ["py.typed"], "hub_datasets": ["*/README.md"]},
-    install_requires=["torch>=2.6", "transformers>=5.17", "numpy>=1.26", "safetensors>=0.5", "huggingface_hub>=2.0"],
+    install_requires=["torch>=2.6", "transformers>=5.17", "numpy>=1.26", "safetensors>=0.5", "huggingface_hub>=1.0"],
     extras_require=EXTRAS,
 )

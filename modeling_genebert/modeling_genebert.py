@@ -36,6 +36,7 @@ from .region_encoder_genebert import GeneBertMotifBlockProjection, GeneBertRegio
 
 
 IGNORE_INDEX = -100
+LABELLED_TOKENS_MULTIPLE = 256
 # Every class that a checkpoint of any GeneBERT model can be opened with, for trust_remote_code.
 AUTO_MAP = {
     "AutoConfig": "configuration_genebert.GeneBertConfig",
@@ -329,8 +330,13 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
             return_dict=True,
             **kwargs,
         )
-        states = output.last_hidden_state if labels is None else output.last_hidden_state[labels != IGNORE_INDEX]
-        prediction_logits = self.predictions(states)
+        if labels is None:
+            prediction_logits = self.predictions(output.last_hidden_state)
+        else:
+            states = output.last_hidden_state[labels != IGNORE_INDEX]
+            # A kernel is made for each new shape: rounding the number of tokens up leaves only a few of them.
+            padded = F.pad(states, (0, 0, 0, -len(states) % LABELLED_TOKENS_MULTIPLE))
+            prediction_logits = self.predictions(padded)[: len(states)]
         ngsp_logits, srm_logits = self.ngsp_head(output), self.srm_head(output)
 
         losses: dict[str, torch.Tensor] = {}

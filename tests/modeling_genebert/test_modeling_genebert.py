@@ -585,3 +585,19 @@ def test_a_variant_needs_both_alleles():
     model = make_model(GeneBertForVariantEffect)
     with pytest.raises(ValueError, match="needs both alleles"):
         model(make_inputs(model.config)["input_ids"])
+
+
+# Initial weights
+
+
+@pytest.mark.parametrize("model_class", [GeneBertModel, GeneBertForPreTraining])
+def test_kmers_that_share_bases_start_alike(model_class):
+    model = make_model(model_class, kmer=4, sequence_config={**SEQUENCE, "hidden_size": 512})
+    kmers = F.normalize(model.get_input_embeddings().weight[5:].detach(), dim=-1)
+    bases = torch.cartesian_prod(*[torch.arange(4)] * 4)  # rows in the order of the vocabulary
+    shared = (bases[:, None] == bases).sum(dim=-1)
+    cosine = kmers @ kmers.T
+    means = [cosine[shared == number].mean().item() for number in range(5)]
+    assert means[4] == pytest.approx(1)
+    assert all(more - less > 0.05 for less, more in zip(means[:3], means[1:4], strict=True))
+    assert (model.get_input_embeddings().weight[0] == 0).all()  # [PAD]

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from modeling_genebert import (
+    GeneBertDataCollatorForPreTraining,
+    GeneBertFeatureExtractor,
+    GeneBertForPreTraining,
+    GeneBertTokenizer,
+    MotifBank,
+    encode_dna,
+)
+from modeling_genebert.masking_genebert import kmer_ids
+
+from .conftest import make_model
+
+
+CLS, SEP = 2, 3
+
+
+@pytest.fixture
+def extractor():
+    counts = [np.array([[9, 1, 0, 0], [0, 9, 0, 1], [1, 0, 9, 0]]), np.array([[0, 1, 0, 9], [0, 1, 0, 9]])]
+    bank = MotifBank(["MX1.1", "MX2.1"], ["ONE", "TWO"], ["f1", "f2"], counts)
+    return GeneBertFeatureExtractor(bank, num_regions=4, region_width=10)
+
+
+def example(segment_a, segment_b=None, *, seed=(0, 0), srm_label=1, ngsp_label=-100, tiled=None, **columns):
+    found = {
+        "segment_a": encode_dna(segment_a),
+        "segment_b": None if segment_b is None else encode_dna(segment_b),
+        "tiled_segment": None if tiled is None else encode_dna(tiled),
+        "ngsp_label": ngsp_label,
+        "srm_label": srm_label,
+        "seed": seed,
+    }
+    if tiled is None:
+        found |= {
+            "scores": np.array([[0.5, 0.25], [1, 0], [0, 0], [0.75, 0.125]], dtype=np.float16),
+            "accessibility": np.array([np.nan, 0.5, 0, 1], dtype=np.float32),
+            "distances": np.array([-999, 0, 12345, 999_999]),
+            "region_mask": np.array([True, True, False, True]),
+        }
+    return found | columns
+
+
+def random_dna(rng, length):
+    return "".join(rng.choice(list("ACGT"), size=length))
+
+
+def test_layout_of_a_batch(extractor):
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3, mask_probability=0.0)
+    batch = collator(
+        [
+            example("ATCGAT", "CGATCG", ngsp_label=1, srm_label=0),
+            example("GATNAT"),
+            example("ATCGAT", tiled="ATCGAT", srm_label=-100),
+        ]
+    )
+    atc, tcg, cga, gat = kmer_ids(encode_dna("ATCGAT"), 3)
+    assert (atc, tcg, cga, gat) == (11, 32, 49, 54)
+    expected = {
+        "input_ids": [
+            [CLS, atc, tcg, cga, gat, SEP, cga, gat, atc, tcg, SEP],
+            [CLS, gat, 1, 1, 1, SEP, 0, 0, 0, 0, 0],
+            [CLS, atc, tcg, cga, gat, SEP, 0, 0, 0, 0, 0],
+        ],
+        "attention_mask": [[1] * 11, [1] * 6 + [0] * 5, [1] * 6 + [0] * 5],
+        "token_type_ids": [[0] * 6 + [1] * 5, [0] * 11, [0] * 11],
+        "labels": [[-100] * 11] * 3,
+        "ngsp_labels": [1, -100, -100],
+        "srm_labels": [0, 1, -100],
+        "region_context_ids": [0, 0, 1],
+        "region_mask": [[1, 1, 0, 1], [1, 1, 0, 1], [1, 1, 1, 1]],
+    }
+    for name, values in expected.items():
+        assert batch[name].tolist() == values, name
+        assert batch[name].dtype == torch.int64
+    assert batch["hidden_bases"].shape == (3, 2, 6) and (batch["hidden_bases"] == -100).all()
+    assert set(batch) == {*expected, "hidden_bases", "region_values"}
+    assert batch["region_values"].shape == (3, 4, 32, 4) and batch["region_values"].dtype == torch.float32
+
+
+def test_ids_are_those_of_the_tokenizer(extractor):
+    rng = np.random.default_rng(0)
+    for kmer, stride in [(3, 1), (6, 1), (4, 4)]:
+        collator = GeneBertDataCollatorForPreTraining(extractor, kmer=kmer, stride=stride, mask_probability=0.0)
+        pairs = [(random_dna(rng, 24), random_dna(rng, 24)) for _ in range(3)]
+        batch = collator([example(*pair) for pair in pairs])
+        tokens = GeneBertTokenizer(kmer=kmer, stride=stride)(*map(list, zip(*pairs, strict=True)), return_tensors="pt")
+        for name in ("input_ids", "attention_mask", "token_type_ids"):
+            assert torch.equal(batch[name], tokens[name])
+
+
+def test_without_any_segment_b_there_is_no_room_for_it(extractor):
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3, mask_probability=0.0)
+    batch = collator([example("ATCGAT"), example("CGATCG")])
+    assert batch["input_ids"].tolist() == [[CLS, 11, 32, 49, 54, SEP], [CLS, 49, 54, 11, 32, SEP]]
+    assert (batch["attention_mask"] == 1).all() and (batch["token_type_ids"] == 0).all()
+
+
+def test_bases_past_the_last_full_kmer_are_left_out(extractor):
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3, stride=3, mask_probability=0.0)
+    batch = collator([example("ATCGATCG", "CGATCGAT")])
+    assert batch["input_ids"].tolist() == [[CLS, 11, 54, SEP, 49, 32, SEP]]
+    assert batch["hidden_bases"].shape == (1, 2, 6)
+
+
+@pytest.mark.parametrize(("kmer", "stride"), [(3, 1), (6, 1), (4, 2), (3, 3)])
+def test_labels_are_the_true_ids_of_what_is_masked(extractor, kmer, stride):
+    rng = np.random.default_rng(0)
+    length = kmer + 40 * stride
+    pairs = [(random_dna(rng, length), random_dna(rng, length) if row % 3 else None) for row in range(12)]
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=kmer, stride=stride, mask_probability=0.3)
+    examples = [example(*pair, seed=(3, row)) for row, pair in enumerate(pairs)]
+    batch = {name: value.numpy() for name, value in collator(examples).items()}
+    true = GeneBertDataCollatorForPreTraining(extractor, kmer=kmer, stride=stride, mask_probability=0.0)(examples)
+    true_ids = true["input_ids"].numpy()
+    labelled = batch["labels"] != -100
+    assert 0.2 < labelled.mean()
+    np.testing.assert_array_equal(batch["labels"][labelled], true_ids[labelled])
+    np.testing.assert_array_equal(batch["input_ids"][~labelled], true_ids[~labelled])
+    assert (batch["input_ids"][labelled] == 4).mean() > 0.6
+    assert not np.isin(true_ids[labelled], range(5)).any()
+    # A hidden base has its true code, lies under [MASK]s only, and never in an absent segment.
+    assert (batch["hidden_bases"] != -100).any()
+    for row, segment, base in np.argwhere(batch["hidden_bases"] != -100):
+        assert batch["hidden_bases"][row, segment, base] == encode_dna(pairs[row][segment])[base]
+        first_token = 1 if segment == 0 else 3 + 40 + 0
+        tokens = [first_token + k for k in range(41) if k * stride <= base < k * stride + kmer]
+        assert (batch["input_ids"][row, tokens] == 4).all()
+
+
+def test_columns_of_a_window(extractor):
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3)
+    values = collator([example("ATCGAT")])["region_values"][0]
+    np.testing.assert_array_equal(values[0, :2], [[0.5, 1, 0, 0.75], [0.25, 0, 0, 0.125]])  # column 2 is absent
+    for row in (0, 1):
+        np.testing.assert_array_equal(values[1, row], [0, 0.5, 0, 1])  # accessibility, NaN = not measured
+        np.testing.assert_array_equal(values[2, row], [0, 1, 0, 1])
+        np.testing.assert_allclose(values[3, row], [-0.5, 0, 0, 1], atol=1e-6)  # log10(1 + bp) / 6
+    assert (values[:, 2:] == 0).all()
+
+
+def test_hidden_columns_leave_no_trace(extractor):
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3)
+    mask = np.array([True, False, False, True])
+    first = collator([example("ATCGAT", region_mask=mask)])
+    changed = np.array([[0.5, 0.25], [0.1, 0.9], [1, 1], [0.75, 0.125]], dtype=np.float16)
+    second = collator([example("ATCGAT", region_mask=mask, scores=changed, distances=np.array([-999, 7, 8, 999_999]))])
+    assert first["region_mask"].tolist() == [[1, 0, 0, 1]]
+    assert (first["region_values"][..., 1:3] == 0).all()
+    assert torch.equal(first["region_values"], second["region_values"])
+
+
+def test_the_same_seeds_give_the_same_batch(extractor):
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3, mask_probability=0.5)
+    rng = np.random.default_rng(0)
+    pairs = [(random_dna(rng, 30), random_dna(rng, 30)) for _ in range(4)]
+
+    def batch(seed):
+        np.random.seed(seed)  # what the process drew before plays no part
+        return collator([example(*pair, seed=(1, row)) for row, pair in enumerate(pairs)])
+
+    first, second = batch(0), batch(99)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = collator([example(*pair, seed=(2, row)) for row, pair in enumerate(pairs)])
+    assert not torch.equal(first["labels"], other["labels"])
+
+
+SCRIPT = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from tests.modeling_genebert.test_data_collator_genebert import random_batch
+print(random_batch())
+"""
+
+
+def random_batch():
+    """Checksums of a batch of random examples, by name."""
+    rng = np.random.default_rng(0)
+    counts = [rng.integers(1, 9, size=(5, 4)).astype(np.float32) for _ in range(3)]
+    bank = MotifBank(["M1", "M2", "M3"], ["A", "B", "C"], ["f"] * 3, counts)
+    collator = GeneBertDataCollatorForPreTraining(GeneBertFeatureExtractor(bank, num_regions=4), mask_probability=0.4)
+    pairs = [(random_dna(rng, 40), random_dna(rng, 40)) for _ in range(4)]
+    examples = [example(*pair, seed=(1, row)) for row, pair in enumerate(pairs)]
+    examples += [example(pairs[0][0], tiled=pairs[1][0], srm_label=0, seed=(1, 9))]
+    return {name: round(float((value.double() ** 2).sum()), 6) for name, value in collator_sums(collator, examples)}
+
+
+def collator_sums(collator, examples):
+    weights = 1 + torch.arange(10_000) % 97
+    for name, value in collator(examples).items():
+        yield name, value.flatten() * weights[: value.numel()]
+
+
+def test_the_same_batch_in_another_process(tmp_path):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, root],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONHASHSEED": "17"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().splitlines()[-1] == str(random_batch())
+
+
+def visible_dna(batch, row, dna):
+    """Segment A as the model sees it, from the [MASK]s: hidden bases as N."""
+    hidden = batch["hidden_bases"][row, 0].numpy() != -100
+    return "".join("N" if is_hidden else base for base, is_hidden in zip(dna, hidden, strict=True))
+
+
+def all_masked(monkeypatch):
+    """Draws of spans become [MASK] only, so that what is seen follows from `hidden_bases`."""
+    from modeling_genebert import masking_genebert
+
+    draw = masking_genebert.draw_spans
+    monkeypatch.setattr(
+        masking_genebert, "draw_spans", lambda *args, **kwargs: np.minimum(draw(*args, **kwargs), 1).astype(np.uint8)
+    )
+
+
+def test_tiles_are_scored_as_the_model_sees_the_sequence(extractor, monkeypatch):
+    all_masked(monkeypatch)
+    rng = np.random.default_rng(0)
+    dna = [random_dna(rng, 40) for _ in range(4)]
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3, mask_probability=0.3)
+    batch = collator([example(segment, tiled=segment, seed=(0, row)) for row, segment in enumerate(dna)])
+    seen = [visible_dna(batch, row, segment) for row, segment in enumerate(dna)]
+    assert "N" in "".join(seen)
+    own = extractor(sequences=seen, return_tensors="pt")
+    assert torch.equal(batch["region_values"], own["region_values"])
+    assert torch.equal(batch["region_mask"], own["region_mask"])
+    assert batch["region_context_ids"].tolist() == own["region_context_ids"].tolist() == [1] * 4
+    clear = extractor(sequences=dna, return_tensors="pt")
+    assert not torch.equal(batch["region_values"], clear["region_values"])
+
+
+def test_tiles_of_another_segment_are_masked_alike(extractor, monkeypatch):
+    all_masked(monkeypatch)
+    rng = np.random.default_rng(0)
+    dna, other = random_dna(rng, 40), random_dna(rng, 40)
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3, mask_probability=0.3)
+    batch = collator([example(dna, tiled=other, srm_label=0)])
+    hidden = batch["hidden_bases"][0, 0].numpy() != -100
+    assert hidden.any()
+    masked = "".join("N" if is_hidden else base for base, is_hidden in zip(other, hidden, strict=True))
+    assert torch.equal(batch["region_values"], extractor(sequences=[masked], return_tensors="pt")["region_values"])
+
+
+def test_random_bases_stand_in_the_tiles_of_a_negative_too(extractor, monkeypatch):
+    from modeling_genebert import masking_genebert
+
+    scored = []
+    tile_values = extractor.tile_values
+    monkeypatch.setattr(extractor, "tile_values", lambda codes: scored.append(codes[0]) or tile_values(codes))
+    monkeypatch.setattr(masking_genebert, "draw_spans", lambda shape, *_, **__: np.full(shape, 2, dtype=np.uint8))
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3)
+    rng = np.random.default_rng(0)
+    dna, other = random_dna(rng, 200), random_dna(rng, 200)
+    collator([example(dna, tiled=dna, seed=(5, 5))])
+    collator([example(dna, tiled=other, srm_label=0, seed=(5, 5))])
+    positive, negative = scored
+    changed = positive != encode_dna(dna)
+    assert changed.mean() == pytest.approx(0.75, abs=0.1)
+    np.testing.assert_array_equal(negative, np.where(changed, positive, encode_dna(other)))
+
+
+def test_windows_and_tiles_in_one_batch(extractor):
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3, mask_probability=0.0)
+    rng = np.random.default_rng(0)
+    dna = [random_dna(rng, 40) for _ in range(4)]
+    mixed = [example(dna[0]), example(dna[1], tiled=dna[1]), example(dna[2]), example(dna[3], tiled=dna[3])]
+    batch = collator(mixed)
+    assert batch["region_context_ids"].tolist() == [0, 1, 0, 1]
+    for row, one in enumerate(mixed):
+        assert torch.equal(batch["region_values"][row], collator([one])["region_values"][0])
+
+
+def test_the_model_takes_a_batch(bank):
+    collator = GeneBertDataCollatorForPreTraining(GeneBertFeatureExtractor(bank, num_regions=8), kmer=3)
+    rng = np.random.default_rng(0)
+    columns = {
+        "scores": rng.random((8, 20)).astype(np.float16),
+        "accessibility": rng.random(8).astype(np.float32),
+        "distances": np.arange(8) * 1000 - 3000,
+        "region_mask": np.arange(8) > 0,
+    }
+    segments = [random_dna(rng, 18) for _ in range(6)]
+    batch = collator(
+        [
+            example(segments[0], segments[1], ngsp_label=1, **columns),
+            example(segments[2], **columns),
+            example(segments[3], tiled=segments[4], srm_label=0, seed=(0, 2)),
+        ]
+    )
+    del batch["hidden_bases"]
+    output = make_model(GeneBertForPreTraining)(**batch)
+    assert output.loss.isfinite()
+    assert len(output.prediction_logits) == (batch["labels"] != -100).sum() > 0
