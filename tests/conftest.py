@@ -63,3 +63,17 @@ def atac(atac_folder):
     from hub_datasets.atac_seq.reader import AtacSeqSet
 
     return AtacSeqSet.load(atac_folder)
+
+
+@pytest.fixture(scope="session")
+def pretrained(atac_folder, tmp_path_factory):
+    """What examples/pretrain.py leaves after six steps on the tiny set, with checkpoints at 3 and 6."""
+    from .running import SMALL_RUN, run_example
+
+    output = tmp_path_factory.mktemp("pretrained") / "run"
+    run_example(
+        "pretrain.py",
+        *("--dataset_name_or_path", str(atac_folder), "--output_dir", str(output), "--max_train_steps", "6"),
+        *("--checkpointing_steps", "3", "--eval_steps", "3", "--logging_steps", "2", *SMALL_RUN),
+    )
+    return output

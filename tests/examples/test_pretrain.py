@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 
 from examples.pretrain import main, parse_args
 from modeling_genebert import GeneBertForPreTraining, GeneBertProcessor
-
-from .conftest import SMALL_RUN, run_example
+from tests.running import SMALL_RUN, run_example
 
 
 def test_output_folder_is_whole(pretrained):

@@ -103,7 +103,9 @@ def batch_features(atac, examples, batch):
     segments = np.stack([example["segment_a"] for example in examples])
     seconds = np.stack([example["segment_a" if example["segment_b"] is None else "segment_b"] for example in examples])
     unknown = np.column_stack([(segments == UNKNOWN_BASE).sum(axis=1), (seconds == UNKNOWN_BASE).sum(axis=1)])
-    hidden = np.column_stack([(batch["labels"] != -100).sum(axis=1), (batch["hidden_bases"][:, 0] != -100).sum(axis=1)])
+    hidden = np.column_stack(
+        [(batch["labels"] != -100).sum(axis=1), (batch["hidden_bases"][:, 0] != -100).sum(axis=1)]
+    )
     tokens = batch["attention_mask"].sum(axis=1)
     kind = np.column_stack([has_b, batch["region_context_ids"], present, tokens])
     return {
@@ -241,5 +243,8 @@ def test_in_evaluation_every_next_region_is_as_often_right_as_wrong(atac):
     plan = ngsp_evaluation_plan(windows, next_region_partners(windows, np.random.default_rng(0)), hidden=False)
     assert len(plan) > 1000
     rng = np.random.default_rng(0)
-    for any_score in (rng.normal(size=len(windows))[plan.row], rng.normal(size=len(windows.region_gc))[plan.segment_b]):
+    for any_score in (
+        rng.normal(size=len(windows))[plan.row],
+        rng.normal(size=len(windows.region_gc))[plan.segment_b],
+    ):
         assert weighted_auroc(np.ones(len(plan)), any_score, plan.ngsp_label) == pytest.approx(0.5, abs=1e-9)

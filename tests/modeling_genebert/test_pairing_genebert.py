@@ -206,7 +206,9 @@ def test_fractions(windows):
     assert label[hidden & (label >= 0)].mean() == pytest.approx(0.5, abs=0.02)
     negative = (label == 0) & ~tiled
     hard = windows.cell_type[rows] != windows.cell_type[matrix_rows]
-    with_partner = np.mean([(other_cell_type_partners(windows, np.random.default_rng(s)) >= 0).mean() for s in range(5)])
+    with_partner = np.mean(
+        [(other_cell_type_partners(windows, np.random.default_rng(s)) >= 0).mean() for s in range(5)]
+    )
     assert hard[negative].mean() == pytest.approx(0.6 * with_partner, abs=0.03)
     assert (windows.cell_type[rows] == windows.cell_type[matrix_rows])[tiled].all()
     assert (b[hard] == -1).all()

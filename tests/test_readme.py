@@ -1,0 +1,83 @@
+"""Every snippet of the README runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples.pretrain import parse_args
+
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.replace("\\\n", " ").splitlines()
+]
+
+
+def test_every_command_is_known():
+    known = ("make ", "python3 -m venv", ".venv/bin/python ", ".venv/bin/accelerate ", "accelerate ", "python -m ")
+    assert len(COMMANDS) >= 9
+    assert [command for command in COMMANDS if not command.startswith(known)] == []
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
+def test_make_targets_exist(command):
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_pip_command_is_the_makefiles():
+    makefile = (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv")
+    (command,) = [command for command in COMMANDS if "pip install" in command]
+    assert command in makefile
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "pretrain.py" in command])
+def test_pretraining_arguments_are_accepted(command):
+    parse_args(shlex.split(command.split("pretrain.py")[1]))
+
+
+def test_data_command_builds_a_set(atlas_folder, tmp_path):
+    (command,) = [command for command in COMMANDS if "hub_datasets.atac_seq" in command]
+    own = {
+        "hg38.fa.gz": str(atlas_folder / "genome.fa"),
+        "peaks/": str(atlas_folder / "peaks"),
+        "JASPAR2026": str(atlas_folder / "motifs.safetensors"),
+        "chr8": "chr2",
+        "chr9": "chr3",
+        "Mono": "sim03",
+        "mDC": "sim04",
+        "python": sys.executable,
+    }
+    words = [own.get(word, word) for word in shlex.split(command)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert (tmp_path / "atlas" / "README.md").exists()
+
+
+def test_python_snippets_run_one_after_the_other(pretrained, tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "demo").symlink_to(pretrained)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(snippets) == 3
+    for number, snippet in enumerate(snippets):
+        exec(compile(snippet, f"README.md, snippet {number}", "exec"), names)
+        if number == 0:
+            assert names["inputs"]["input_ids"].shape == (2, 109)
+            assert names["inputs"]["region_values"].shape == (2, 4, 32, 8)
+            assert names["outputs"].last_hidden_state.shape == (2, 109, 64)
+            assert names["outputs"].region_pooler_output.shape == (2, 64)
+        if number == 1:
+            assert names["inputs"]["region_mask"].tolist() == [[0, 0, 1, 1, 1, 0, 0, 0]]
+    assert names["classifier"](**names["inputs"]).logits.shape == (1, 2)
+    assert names["per_base"](**names["inputs"]).logits.shape == (1, 176, 3)
