@@ -65,8 +65,8 @@ class GeneBertConfig(PreTrainedConfig):
         "region_config": SubConfigSpec(config_class=SwinConfig),
     }
 
-    sequence_config: dict | PreTrainedConfig | None = None
-    region_config: dict | PreTrainedConfig | None = None
+    sequence_config: Any = None  # a dict or None on the way in, a config from then on
+    region_config: Any = None
     kmer: int = 6
     stride: int = 1
     num_motifs: int = 1019

@@ -26,7 +26,6 @@ from transformers.activations import ACT2FN
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_genebert import NUM_SPECIAL_TOKENS, GeneBertConfig
@@ -54,7 +53,7 @@ class GeneBertPreTrainedModel(PreTrainedModel):
     config_class = GeneBertConfig
     base_model_prefix = "genebert"
     main_input_name = "input_ids"
-    input_modalities = ("text", "image")
+    input_modalities = ["text", "image"]
     supports_gradient_checkpointing = True
     # The losses are means over their own labels: Trainer must do the averaging over accumulation steps itself.
     accepts_loss_kwargs = False
@@ -84,11 +83,11 @@ class GeneBertPreTrainedModel(PreTrainedModel):
         hook = self.get_input_embeddings().register_forward_hook(lambda *call: call[-1].requires_grad_(True))
         self._require_grads_hook, self._require_grads_hooks = hook, [hook]
 
-    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers; the saved config names every GeneBERT class, so that any Auto class opens the folder."""
         if self._auto_class is not None:
             self.config.auto_map = dict(AUTO_MAP)
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
 
 class GeneBertModel(GeneBertPreTrainedModel):
@@ -96,7 +95,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
 
     def __init__(self, config: GeneBertConfig):
         super().__init__(config)
-        sequence_class = MODEL_MAPPING[type(config.sequence_config)]
+        sequence_class: Any = MODEL_MAPPING[type(config.sequence_config)]
         # Pooling happens after fusion: a pooler inside the encoder would only be dead weight.
         without_pooler = "add_pooling_layer" in inspect.signature(sequence_class.__init__).parameters
         self.sequence_encoder = AutoModel.from_config(
@@ -110,7 +109,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         num_pooled = 2 if config.pooling == "mean" else 1
         self.pooler = nn.Linear(num_pooled * config.hidden_size, config.hidden_size)
         self.post_init()
-        embeddings = self.get_input_embeddings().weight
+        embeddings: Any = self.get_input_embeddings().weight
         if not embeddings.is_meta:  # on the meta device (from_pretrained) there is nothing to initialise
             with torch.no_grad():
                 embeddings.copy_(_with_shared_bases(embeddings, config.kmer))
@@ -127,7 +126,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.LongTensor | None = None,
         **kwargs: Any,
-    ) -> ModelOutput:
+    ) -> Any:
         """
         The sequence alone, before fusion: the sequence encoder's own output.
 
@@ -253,6 +252,7 @@ class GeneBertPooledFeatures(nn.Module):
 
     def forward(self, output: GeneBertModelOutput) -> torch.Tensor:
         s, r = output.pooler_output, output.region_pooler_output
+        assert s is not None and r is not None
         return F.gelu(self.dense(torch.cat([s, r, s * r] if self.with_product else [s, r], dim=-1)))
 
 
@@ -285,7 +285,7 @@ class _WithMaskedPredictionHead(GeneBertPreTrainedModel):
         return self.predictions.decoder
 
     def set_output_embeddings(self, value: nn.Module) -> None:
-        self.predictions.decoder = value
+        self.predictions.decoder = value  # type: ignore[assignment]  # transformers passes a Module that is Linear
 
 
 class GeneBertForPreTraining(_WithMaskedPredictionHead):
@@ -405,7 +405,7 @@ class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
     def __init__(self, config: GeneBertConfig):
         super().__init__(config)
         self.genebert = GeneBertModel(config)
-        self.classifier = GeneBertPooledHead(config, num_labels=config.num_labels)
+        self.classifier = GeneBertPooledHead(config, num_labels=config.num_labels or 2)
         self.post_init()
 
     @can_return_tuple
@@ -451,7 +451,7 @@ class GeneBertForTokenClassification(GeneBertPreTrainedModel):
         super().__init__(config)
         self.genebert = GeneBertModel(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 2)
         self.post_init()
 
     @can_return_tuple
@@ -532,7 +532,7 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
         if config.num_labels == 1:
             self.classifier = nn.Linear(config.hidden_size, 1, bias=False)  # no bias: equal alleles give 0
         else:
-            self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels)
+            self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels or 2)
         self.post_init()
 
     @can_return_tuple
@@ -571,7 +571,7 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
             **shared,
         )
         difference = self.features(alternate) - self.features(reference)
-        if self.config.num_labels > 1:
+        if self.config.num_labels != 1:
             difference = torch.cat([difference, difference.abs()], dim=-1)
         logits = self.classifier(difference)
         loss = None
@@ -585,9 +585,8 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
 def _with_shared_bases(embeddings: torch.Tensor, kmer: int) -> torch.Tensor:
     """Make each k-mer's vector of three equal parts: its bases, its bases by position, and one of its own."""
     std, hidden = embeddings[NUM_SPECIAL_TOKENS:].std() / 3**0.5, embeddings.shape[1]
-    random = {"dtype": embeddings.dtype, "device": embeddings.device}
-    by_base, by_position = torch.randn(4, hidden, **random), torch.randn(kmer, 4, hidden, **random)
-    sums = torch.zeros(1, hidden, **random)
+    by_base, by_position = embeddings.new_empty(4, hidden).normal_(), embeddings.new_empty(kmer, 4, hidden).normal_()
+    sums = embeddings.new_zeros(1, hidden)
     for vectors in (by_base + by_position) * std / kmer**0.5:  # as in the vocabulary, the last base runs fastest
         sums = (sums[:, None] + vectors).reshape(-1, hidden)
     result = embeddings.clone()
@@ -611,7 +610,7 @@ GeneBertForTokenClassification.register_for_auto_class("AutoModelForTokenClassif
 class AutoModelForVariantEffect(_BaseAutoModelClass):
     """The Auto class for pairs of alleles; transformers has none."""
 
-    _model_mapping = _LazyAutoMapping(CONFIG_MAPPING_NAMES, OrderedDict())
+    _model_mapping: Any = _LazyAutoMapping(CONFIG_MAPPING_NAMES, OrderedDict())
 
 
 GeneBertForVariantEffect._auto_class = "AutoModelForVariantEffect"  # register_for_auto_class takes only its own

@@ -25,14 +25,14 @@ class GeneBertModelOutput(ModelOutput):
         region_hidden_states, region_attentions (`tuple`): the region encoder's, likewise.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
-    pooler_output: torch.FloatTensor | None = None
-    region_pooler_output: torch.FloatTensor | None = None
-    region_hidden_state: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-    region_hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    region_attentions: tuple[torch.FloatTensor, ...] | None = None
+    last_hidden_state: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
+    region_pooler_output: torch.Tensor | None = None
+    region_hidden_state: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    region_hidden_states: tuple[torch.Tensor, ...] | None = None
+    region_attentions: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
@@ -52,15 +52,15 @@ class GeneBertForPreTrainingOutput(ModelOutput):
         hidden_states, attentions (`tuple`, *optional*): the sequence encoder's.
     """
 
-    loss: torch.FloatTensor | None = None
-    mgm_loss: torch.FloatTensor | None = None
-    ngsp_loss: torch.FloatTensor | None = None
-    srm_loss: torch.FloatTensor | None = None
-    prediction_logits: torch.FloatTensor | None = None
-    ngsp_logits: torch.FloatTensor | None = None
-    srm_logits: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    loss: torch.Tensor | None = None
+    mgm_loss: torch.Tensor | None = None
+    ngsp_loss: torch.Tensor | None = None
+    srm_loss: torch.Tensor | None = None
+    prediction_logits: torch.Tensor | None = None
+    ngsp_logits: torch.Tensor | None = None
+    srm_logits: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 __all__ = ["GeneBertForPreTrainingOutput", "GeneBertModelOutput"]

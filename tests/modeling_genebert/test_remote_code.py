@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,27 +49,26 @@ MODELS = {
     "AutoModelForTokenClassification": "bases",
 }
 
-# What both processes run: every Auto class on the saved folders, and the first tensor or logits of its output.
-OPEN = """
-import torch, transformers
 
 def open_all(root, models, sequences, **options):
+    """Run in both processes: open the saved folders by every Auto class. Inputs and outputs, and class names."""
+    import torch
+    import transformers
+
     results, names = {}, {}
-    for auto_class, folder in models.items():
-        folder = f"{root}/{folder}"
+    for auto_class, name in models.items():
+        folder = f"{root}/{name}"
         model = getattr(transformers, auto_class).from_pretrained(folder, **options).eval()
         processor = transformers.AutoProcessor.from_pretrained(folder, **options)
         names[auto_class] = type(model).__name__
         inputs = processor(sequences, padding=True, return_tensors="pt")
         with torch.no_grad():
             output = model(**inputs)
-        for name, value in output.items():
-            results[f"{auto_class}.{name}"] = value.numpy()
+        results |= {f"{auto_class}.{name}": value.numpy() for name, value in output.items()}
         results |= {f"{auto_class}.inputs.{name}": value.numpy() for name, value in inputs.items()}
     for auto_class in ("AutoConfig", "AutoTokenizer", "AutoFeatureExtractor", "AutoProcessor"):
         names[auto_class] = type(getattr(transformers, auto_class).from_pretrained(folder, **options)).__name__
     return results, names
-"""
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +88,6 @@ def saved(bank, tmp_path_factory):
     return root
 
 
-def open_all(root, **options):
-    namespace = {}
-    exec(OPEN, namespace)
-    return namespace["open_all"](root, MODELS, SEQUENCES, **options)
-
-
 NAMES = {
     "AutoModel": "GeneBertModel",
     "AutoModelForPreTraining": "GeneBertForPreTraining",
@@ -109,7 +104,7 @@ NAMES = {
 def test_a_folder_holds_all_it_needs(saved):
     for name in ("pretrained", "variants"):
         files = {path.name for path in (saved / name).iterdir()}
-        code = {path.name for path in __import__("pathlib").Path(modeling_genebert.__file__).parent.glob("*.py")}
+        code = {path.name for path in Path(modeling_genebert.__file__).parent.glob("*.py")}
         travels = {file for file in files if file.endswith(".py")}
         assert travels <= code
         assert {"modeling_genebert.py", "configuration_genebert.py", "tokenization_genebert.py"} <= travels
@@ -120,7 +115,7 @@ def test_a_folder_holds_all_it_needs(saved):
 
 
 def test_where_the_package_is_imported_no_flag_is_needed(saved):
-    results, names = open_all(saved)
+    results, names = open_all(saved, MODELS, SEQUENCES)
     assert names == NAMES
     model = AutoModelForPreTraining.from_pretrained(saved / "pretrained")
     assert type(model) is GeneBertForPreTraining
@@ -142,9 +137,10 @@ def test_where_the_package_is_imported_no_flag_is_needed(saved):
 
 
 SCRIPT = """
-import json, shutil, sys
+import json, sys
 sys.modules["modeling_genebert"] = None  # importing the package fails
 import numpy as np
+import torch, transformers
 root, again, output = sys.argv[1:4]
 models, sequences = json.loads(sys.argv[4])
 results, names = open_all(root, models, sequences, trust_remote_code=True)
@@ -192,7 +188,7 @@ def test_a_process_that_has_never_seen_the_package(saved, tmp_path):
     environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     arguments = [str(saved), str(tmp_path / "again"), str(tmp_path / "results.npz"), json.dumps([MODELS, SEQUENCES])]
     result = subprocess.run(
-        [sys.executable, "-c", OPEN + textwrap.dedent(SCRIPT), *arguments],
+        [sys.executable, "-c", inspect.getsource(open_all) + SCRIPT, *arguments],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -202,7 +198,7 @@ def test_a_process_that_has_never_seen_the_package(saved, tmp_path):
     names = json.loads(result.stdout.strip().splitlines()[-1])
     assert names == {**NAMES, "variants": "GeneBertForVariantEffect"}
 
-    expected, _ = open_all(saved)
+    expected, _ = open_all(saved, MODELS, SEQUENCES)
     variants = GeneBertForVariantEffect.from_pretrained(saved / "variants").eval()
     inputs = GeneBertProcessor.from_pretrained(saved / "variants")(SEQUENCES, padding=True, return_tensors="pt")
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
