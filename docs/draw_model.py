@@ -8,8 +8,8 @@ import matplotlib
 
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.patches import FancyBboxPatch  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyBboxPatch
 
 
 SEQUENCE, REGIONS, FUSION, LOSS = "#cfe3f5", "#d9eed3", "#f5e6c8", "#f3d3d6"

@@ -210,9 +210,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     global_batch = args.per_device_train_batch_size * accelerator.num_processes
     if len(windows) < global_batch:
         raise ValueError(f"the training split has {len(windows)} windows, fewer than one batch of {global_batch}")
+    batches_per_epoch = len(windows) // global_batch  # the rest of an epoch, less than a batch, is left out
 
-    def train_dataloader(epoch: int) -> DataLoader:
-        """Pairs, order and masks of an epoch follow from the seed and its number alone."""
+    def train_batches(epoch: int, first_batch: int) -> DataLoader:
+        """This process's share of an epoch, from `first_batch` on; the seed alone decides pairs, order and masks."""
         rng = np.random.default_rng([args.seed, epoch])
         plan = training_plan(
             windows,
@@ -220,12 +221,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             hard_negative_fraction=args.hard_negative_fraction,
             hidden_fraction=args.hidden_fraction,
             self_tiled_fraction=args.self_tiled_fraction,
-        ).take(rng.permutation(len(windows)))
+        )
+        order = rng.permutation(len(windows))[: batches_per_epoch * global_batch]
+        shares = order.reshape(batches_per_epoch, accelerator.num_processes, args.per_device_train_batch_size)
         dataset = PreTrainingDataset(
             atac,
             windows,
             region_ids,
-            plan,
+            plan.take(shares[first_batch:, accelerator.process_index].ravel()),
             seed=int(rng.integers(2**31)),
             segment_length=args.segment_length,
         )
@@ -234,7 +237,6 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             batch_size=args.per_device_train_batch_size,
             collate_fn=collator,
             num_workers=args.num_workers,
-            drop_last=True,
             generator=torch.Generator(),  # else making an iterator draws from the RNG that a resumed run shares
         )
 
@@ -284,12 +286,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     started = time.monotonic() - state["train_seconds"]
     model.train()
     while state["step"] < args.max_train_steps:
-        loader = accelerator.prepare_data_loader(train_dataloader(state["epoch"]))
-        if state["batches_in_epoch"]:
-            loader = accelerator.skip_first_batches(loader, state["batches_in_epoch"])
-        for batch in loader:
+        for batch in train_batches(state["epoch"], state["batches_in_epoch"]):
             state["batches_in_epoch"] += 1
-            batch.pop("hidden_bases")
+            batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items() if name != "hidden_bases"}
             with accelerator.accumulate(model):
                 output = model(**batch)
                 accelerator.backward(output.loss)
@@ -330,7 +329,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     results: dict[str, Any] = {}
     if accelerator.is_main_process:
         figures = evaluate(final=True)
-        epochs = state["epoch"] + state["batches_in_epoch"] / (len(windows) // global_batch)
+        epochs = state["epoch"] + state["batches_in_epoch"] / batches_per_epoch
         results = {
             "train_steps": state["step"],
             "train_epochs": round(epochs, 3),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .feature_extraction_genebert import GeneBertFeatureExtractor, build_region_values
-from .masking_genebert import IGNORE_INDEX, mask_segments
+from .masking_genebert import IGNORE_INDEX, SegmentRandom, mask_segments
 
 
 PAD_ID, CLS_ID, SEP_ID = 0, 2, 3
@@ -70,10 +70,10 @@ class GeneBertDataCollatorForPreTraining:
             segments[row, 0] = example["segment_a"][:length]
             if has_b[row]:
                 segments[row, 1] = example["segment_b"][:length]
-        rng = np.random.default_rng([int(number) for example in examples for number in example["seed"]])
+        seeds = [(*example["seed"], segment) for example in examples for segment in (0, 1)]
         masked = mask_segments(
             segments.reshape(-1, length),
-            rng,
+            SegmentRandom(np.array(seeds)),
             kmer=self.kmer,
             stride=self.stride,
             probability=self.mask_probability,

@@ -39,16 +39,66 @@ class MaskedSegments:
     hidden_bases: np.ndarray
 
 
+class SegmentRandom:
+    """
+    The draws that masking takes from a `np.random.Generator`, but each row from a seed of its own.
+
+    What a segment draws then depends neither on the other segments of its batch nor on how examples are dealt to
+    batches and processes. A counter-based generator: the finaliser of SplitMix64 (Steele et al. 2014) over seed and
+    position.
+
+    Args:
+        seeds (`np.ndarray` of shape `(num_segments, n)`): ints that together are the seed of each row.
+    """
+
+    def __init__(self, seeds: np.ndarray):
+        state = np.zeros(len(seeds), dtype=np.uint64)
+        for column in np.asarray(seeds, dtype=np.uint64).T:
+            state = _mix(state + column + _GOLDEN_RATIO)
+        self.state, self.num_draws = state, 0
+
+    def random(self, shape: tuple[int, int]) -> np.ndarray:
+        """Uniform float64 in [0, 1) of `shape` `(num_segments, length)`."""
+        counter = np.arange(shape[1], dtype=np.uint64) + np.uint64(self.num_draws << 32)
+        self.num_draws += 1
+        bits = _mix(self.state[:, None] + (counter + np.uint64(1)) * _GOLDEN_RATIO)
+        return (bits >> np.uint64(11)) * 2.0**-53
+
+    def geometric(self, probability: float, shape: tuple[int, int]) -> np.ndarray:
+        """Geometric int64 of at least 1 and mean `1 / probability`."""
+        if probability >= 1:
+            return np.ones(shape, dtype=np.int64)
+        return 1 + np.floor(np.log1p(-self.random(shape)) / np.log1p(-probability)).astype(np.int64)
+
+    def integers(self, high: int, size: tuple[int, int], dtype: type = np.int64) -> np.ndarray:
+        """Uniform ints from 0 to `high - 1`."""
+        return (self.random(size) * high).astype(dtype)
+
+
+_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
 def draw_spans(
-    shape: tuple[int, int], rng: np.random.Generator, *, probability: float = 0.15, mean_length: float = 4.0
+    shape: tuple[int, int],
+    rng: np.random.Generator | SegmentRandom,
+    *,
+    probability: float = 0.15,
+    mean_length: float = 4.0,
 ) -> np.ndarray:
     """
     Draw spans of geometric length and what happens to each: `[MASK]` 80 %, random bases 10 %, kept 10 %.
 
     Args:
         shape (`tuple[int, int]`): `(num_segments, length)` in bp.
-        rng (`np.random.Generator`): decides everything random.
-        probability (`float`, defaults to 0.15): expected share of bases inside spans.
+        rng (`np.random.Generator` or `SegmentRandom`): decides everything random.
+        probability (`float`, defaults to 0.15): expected share of bases inside spans (within 1 % of it at the
+            default length; a little above it for the shortest spans).
         mean_length (`float`, defaults to 4.0): mean of the geometric length, in bp; spans that touch are one.
 
     Returns:
@@ -68,7 +118,7 @@ def draw_spans(
 
 def mask_segments(
     codes: np.ndarray,
-    rng: np.random.Generator,
+    rng: np.random.Generator | SegmentRandom,
     *,
     kmer: int = 6,
     stride: int = 1,
@@ -80,7 +130,7 @@ def mask_segments(
 
     Args:
         codes (`np.ndarray` of shape `(num_segments, length)`): uint8 base codes.
-        rng (`np.random.Generator`): decides everything random.
+        rng (`np.random.Generator` or `SegmentRandom`): decides everything random.
         kmer, stride (`int`, default to 6 and 1): in bp.
         probability, mean_length: see `draw_spans`.
     """
@@ -142,4 +192,4 @@ def hidden_base_probabilities(
     return sums / counts.clamp(min=1)
 
 
-__all__ = ["MaskedSegments", "draw_spans", "hidden_base_probabilities", "kmer_ids", "mask_segments"]
+__all__ = ["MaskedSegments", "SegmentRandom", "draw_spans", "hidden_base_probabilities", "kmer_ids", "mask_segments"]

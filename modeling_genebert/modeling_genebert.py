@@ -22,7 +22,6 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
 from transformers import initialization as init
-from transformers.activations import ACT2FN
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
@@ -30,6 +29,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_genebert import NUM_SPECIAL_TOKENS, GeneBertConfig
 from .fusion_genebert import GeneBertFusionLayer, ResidualLinear
+from .heads_genebert import GeneBertMaskedPredictionHead, GeneBertPooledFeatures, GeneBertPooledHead
 from .outputs_genebert import GeneBertForPreTrainingOutput, GeneBertModelOutput
 from .region_encoder_genebert import GeneBertMotifBlockProjection, GeneBertRegionEncoder, GeneBertRegionOutput
 
@@ -226,45 +226,6 @@ class GeneBertModel(GeneBertPreTrainedModel):
             weights_BT1 = (attention_mask.bool() & (token_type_ids == segment)).to(states_BTH.dtype)[..., None]
             means.append((states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1))
         return torch.tanh(self.pooler(torch.cat(means, dim=-1)))
-
-
-class GeneBertMaskedPredictionHead(nn.Module):
-    """Sequence states -> k-mer scores; the decoder shares its weights with the word embeddings."""
-
-    def __init__(self, config: GeneBertConfig):
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = ACT2FN["gelu"]
-        self.norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.norm(self.activation(self.dense(states))))
-
-
-class GeneBertPooledFeatures(nn.Module):
-    """One vector BH from the pooled sequence s, the pooled regions r and (with cross-attention fusion) s·r."""
-
-    def __init__(self, config: GeneBertConfig):
-        super().__init__()
-        self.with_product = config.fusion_type == "cross_attention"
-        self.dense = nn.Linear((3 if self.with_product else 2) * config.hidden_size, config.hidden_size)
-
-    def forward(self, output: GeneBertModelOutput) -> torch.Tensor:
-        s, r = output.pooler_output, output.region_pooler_output
-        assert s is not None and r is not None
-        return F.gelu(self.dense(torch.cat([s, r, s * r] if self.with_product else [s, r], dim=-1)))
-
-
-class GeneBertPooledHead(nn.Sequential):
-    """Scores `(batch_size, num_labels)` from the pooled vectors."""
-
-    def __init__(self, config: GeneBertConfig, num_labels: int):
-        super().__init__(
-            GeneBertPooledFeatures(config),
-            nn.Dropout(config.classifier_dropout),
-            nn.Linear(config.hidden_size, num_labels),
-        )
 
 
 class _WithMaskedPredictionHead(GeneBertPreTrainedModel):

@@ -137,7 +137,7 @@ class PreTrainingDataset(Dataset):
         atac (`AtacSeqSet`): regions and windows.
         windows (`WindowTable`), region_ids (`np.ndarray` of shape `(num_windows, R)`): from `atac.windows(...)`.
         plan (`PairingPlan`): what each example is made of.
-        seed (`int`): with the number of the example it decides its masks; training passes another one each epoch.
+        seed (`int`): with the window's row it decides the masks; training passes another one each epoch.
         segment_length (`int`, defaults to 256): the central part of a region that enters the sequence encoder, in bp.
     """
 
@@ -172,7 +172,7 @@ class PreTrainingDataset(Dataset):
             "tiled_segment": None,
             "ngsp_label": int(plan.ngsp_label[index]),
             "srm_label": int(plan.srm_label[index]),
-            "seed": (self.seed, index),
+            "seed": (self.seed, row),
         }
         if plan.segment_b[index] != NO_REGION:
             example["segment_b"] = self.segments[plan.segment_b[index]]

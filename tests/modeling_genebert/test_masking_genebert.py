@@ -13,6 +13,7 @@ from modeling_genebert.masking_genebert import (
     MASKED,
     RANDOM,
     SHOWN,
+    SegmentRandom,
     draw_spans,
     hidden_base_probabilities,
     kmer_ids,
@@ -197,3 +198,30 @@ def test_certain_predictions_give_the_true_bases(monkeypatch):
     probabilities = hidden_base_probabilities(logits, labels, 8, kmer=3)
     np.testing.assert_array_equal(probabilities.argmax(dim=-1)[0, 3:5], [G, A])
     torch.testing.assert_close(probabilities[0, 3], torch.tensor([0.0, 0, 0, 1]))
+
+
+def test_a_segment_draws_the_same_whatever_its_neighbours():
+    seeds = np.array([[3, 0, 0], [3, 0, 1], [3, 1, 0], [4, 0, 0]])
+    codes = np.random.default_rng(0).integers(4, size=(4, 256), dtype=np.uint8)
+    together = mask_segments(codes, SegmentRandom(seeds))
+    alone = mask_segments(codes[2:3], SegmentRandom(seeds[2:3]))
+    np.testing.assert_array_equal(together.input_ids[2], alone.input_ids[0])
+    np.testing.assert_array_equal(together.hidden_bases[2], alone.hidden_bases[0])
+    assert len({row.tobytes() for row in together.hidden_bases}) == 4
+
+
+def test_segment_random_has_the_right_distributions():
+    rng = SegmentRandom(np.arange(400)[:, None])
+    uniform, other = rng.random((400, 250)), rng.random((400, 250))
+    assert uniform.min() >= 0 and uniform.max() < 1
+    assert uniform.mean() == pytest.approx(0.5, abs=0.004)
+    assert uniform.var() == pytest.approx(1 / 12, abs=0.002)
+    assert np.corrcoef(uniform.ravel(), other.ravel())[0, 1] == pytest.approx(0, abs=0.015)
+    assert np.corrcoef(uniform[:, 1:].ravel(), uniform[:, :-1].ravel())[0, 1] == pytest.approx(0, abs=0.015)
+    assert np.corrcoef(uniform[1:].ravel(), uniform[:-1].ravel())[0, 1] == pytest.approx(0, abs=0.015)
+    lengths = rng.geometric(0.25, (400, 250))
+    assert lengths.min() == 1
+    assert lengths.mean() == pytest.approx(4, abs=0.06)
+    assert (lengths == 1).mean() == pytest.approx(0.25, abs=0.01)
+    assert np.bincount(rng.integers(4, (400, 250)).ravel()) == pytest.approx([25000] * 4, abs=700)
+    assert (rng.geometric(1.0, (2, 3)) == 1).all()

@@ -476,24 +476,20 @@ def test_masked_lm_loss_by_hand():
     assert model(**inputs, labels=torch.full_like(labels, -100)).loss.item() == 0
 
 
+PROBLEMS = [
+    (3, torch.tensor([0, 2, 1]), "single_label_classification", F.cross_entropy),
+    (3, torch.eye(3), "multi_label_classification", F.binary_cross_entropy_with_logits),
+    (1, torch.tensor([0.5, -1.0, 2.0]), "regression", lambda logits, y: F.mse_loss(logits.squeeze(), y)),
+    (2, torch.tensor([[0.5, 1], [-1.0, 0], [2.0, 3]]), "regression", F.mse_loss),
+]
+
+
 @pytest.mark.parametrize(
-    ("num_labels", "labels", "problem_type", "loss"),
-    [
-        (3, torch.tensor([0, 2, 1]), "single_label_classification", F.cross_entropy),
-        (
-            3,
-            torch.tensor([[0.0, 1, 1], [1, 0, 0], [0, 0, 0]]),
-            "multi_label_classification",
-            F.binary_cross_entropy_with_logits,
-        ),
-        (1, torch.tensor([0.5, -1.0, 2.0]), "regression", lambda logits, y: F.mse_loss(logits.squeeze(), y)),
-        (2, torch.tensor([[0.5, 1], [-1.0, 0], [2.0, 3]]), "regression", F.mse_loss),
-    ],
+    ("num_labels", "labels", "problem_type", "loss", "told"),
+    # The last is only told: several floats without a problem type are several labels.
+    [(*problem, True) for problem in PROBLEMS] + [(*problem, False) for problem in PROBLEMS[:3]],
 )
-@pytest.mark.parametrize("told", [True, False])
 def test_problem_types(num_labels, labels, problem_type, loss, told):
-    if not told and (num_labels, problem_type) == (2, "regression"):
-        pytest.skip("several floats without a problem type are several labels")
     arguments = {"problem_type": problem_type} if told else {}
     model = make_model(GeneBertForSequenceClassification, num_labels=num_labels, **arguments)
     output = model(**make_inputs(model.config), labels=labels)

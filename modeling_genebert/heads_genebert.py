@@ -1,0 +1,50 @@
+"""The heads: scores from sequence states, and from the pooled vectors of both modalities."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers.activations import ACT2FN
+
+from .configuration_genebert import GeneBertConfig
+from .outputs_genebert import GeneBertModelOutput
+
+
+class GeneBertMaskedPredictionHead(nn.Module):
+    """Sequence states -> k-mer scores; the decoder shares its weights with the word embeddings."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN["gelu"]
+        self.norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.norm(self.activation(self.dense(states))))
+
+
+class GeneBertPooledFeatures(nn.Module):
+    """One vector BH from the pooled sequence s, the pooled regions r and (with cross-attention fusion) s·r."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__()
+        self.with_product = config.fusion_type == "cross_attention"
+        self.dense = nn.Linear((3 if self.with_product else 2) * config.hidden_size, config.hidden_size)
+
+    def forward(self, output: GeneBertModelOutput) -> torch.Tensor:
+        s, r = output.pooler_output, output.region_pooler_output
+        assert s is not None and r is not None
+        return F.gelu(self.dense(torch.cat([s, r, s * r] if self.with_product else [s, r], dim=-1)))
+
+
+class GeneBertPooledHead(nn.Sequential):
+    """Scores `(batch_size, num_labels)` from the pooled vectors."""
+
+    def __init__(self, config: GeneBertConfig, num_labels: int):
+        super().__init__(
+            GeneBertPooledFeatures(config),
+            nn.Dropout(config.classifier_dropout),
+            nn.Linear(config.hidden_size, num_labels),
+        )
