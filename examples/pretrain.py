@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -43,6 +45,8 @@ from modeling_genebert import (
     training_plan,
 )
 
+
+matplotlib.use("Agg")  # write pictures, open no window
 
 LOSSES = ("loss", "mgm_loss", "ngsp_loss", "srm_loss")
 
@@ -89,7 +93,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     train.add_argument("--warmup_steps", type=int, help="default: a tenth of all steps")
     train.add_argument("--lr_scheduler_type", default="cosine")
     train.add_argument("--max_grad_norm", type=float, default=1.0)
-    train.add_argument("--mixed_precision", choices=["no", "bf16"], default="no")
+    train.add_argument("--mixed_precision", choices=["no", "bf16"], help="default: as `accelerate launch` says")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--logging_steps", type=int, default=10)
     train.add_argument("--eval_steps", type=int, help="default: ten evaluations a run")
@@ -416,11 +420,6 @@ def describe(figures: dict[str, float]) -> str:
 
 def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
     """Training losses, held-out accuracy and held-out AUROCs over steps, as one PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     train = [entry for entry in log_history if "mgm_loss" in entry]
     held_out = [entry for entry in log_history if "eval_seen_mgm_loss" in entry]
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")

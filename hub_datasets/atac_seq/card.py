@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from huggingface_hub import DatasetCardData
@@ -56,6 +58,10 @@ many N = in its region; overlap = its region overlaps a stronger one and its sum
 def dataset_card(info: dict[str, Any]) -> str:
     """The README.md of a built set, from what is in its `build_info.json`."""
     options, inputs = info["options"], info["inputs"]
+    # `load_dataset` caches a local folder by its name and by what stands in `configs`: without a version that follows
+    # from the content, it would return the rows of another set in a folder of the same name.
+    recipe = json.dumps([options, inputs, info["versions"]], sort_keys=True)
+    version = f"1.0.{int(hashlib.sha256(recipe.encode()).hexdigest()[:8], 16)}"
     metadata = DatasetCardData(
         license="other",
         pretty_name="ATAC-seq windows for GeneBERT",
@@ -65,9 +71,14 @@ def dataset_card(info: dict[str, Any]) -> str:
             {
                 "config_name": "windows",
                 "default": True,
+                "version": version,
                 "data_files": [{"split": split, "path": f"windows/{split}-*.parquet"} for split in info["splits"]],
             },
-            {"config_name": "regions", "data_files": [{"split": "train", "path": "regions/train-*.parquet"}]},
+            {
+                "config_name": "regions",
+                "version": version,
+                "data_files": [{"split": "train", "path": "regions/train-*.parquet"}],
+            },
         ],
     )
     method = _METHOD.format(

@@ -88,12 +88,14 @@ class AtacSeqSet:
             ValueError: the motif bank beside the set has another number of motifs than its scores.
         """
         path = str(name_or_path)
-        if Path(path).is_dir():
-            windows, regions = _load_parquet(Path(path) / "windows"), _load_parquet(Path(path) / "regions")["train"]
-            motif_file = str(Path(path) / MOTIFS_FILE_NAME)
+        is_folder = Path(path).is_dir()
+        if is_folder and not any(Path(path, "windows").glob("*.parquet")):
+            raise FileNotFoundError(f"{path}/windows: no Parquet files, expected a folder that build_atac_seq wrote")
+        windows = datasets.load_dataset(path, "windows", revision=revision)
+        regions = datasets.load_dataset(path, "regions", split="train", revision=revision)
+        if is_folder:
+            motif_file = str(Path(path, MOTIFS_FILE_NAME))
         else:
-            windows = datasets.load_dataset(path, "windows", revision=revision)
-            regions = datasets.load_dataset(path, "regions", split="train", revision=revision)
             motif_file = hf_hub_download(path, MOTIFS_FILE_NAME, repo_type="dataset", revision=revision)
         bank = MotifBank.load(motif_file)
         store = RegionStore.from_dataset(regions)
@@ -189,21 +191,6 @@ class PreTrainingDataset(Dataset):
         example["accessibility"] = regions.accessibility[ids, self.windows.cell_type[matrix_row]]
         example["distances"] = regions.centre[ids] - regions.centre[self.windows.anchor[matrix_row]]
         return example
-
-
-def _load_parquet(folder: Path) -> datasets.DatasetDict:
-    """
-    The splits of a config's folder.
-
-    Given a folder, `load_dataset` caches by its name and its card only, and would hand out the rows of another folder
-    of that name; given files, by their paths and times.
-    """
-    files: dict[str, list[str]] = {}
-    for file in sorted(folder.glob("*.parquet")):
-        files.setdefault(file.name.split("-")[0], []).append(str(file))
-    if not files:
-        raise FileNotFoundError(f"{folder}: no Parquet files, expected a folder that build_atac_seq wrote")
-    return datasets.load_dataset("parquet", data_files=files)
 
 
 def _binary_rows(column: pa.ChunkedArray, dtype: np.dtype) -> np.ndarray:

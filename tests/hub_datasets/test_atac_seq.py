@@ -136,6 +136,14 @@ def test_streaming_needs_no_code_of_ours(inputs, motifs):
     assert [row["start"] for row in regions] == [15, 45, 85, 115, 25]
 
 
+def test_two_sets_in_folders_of_one_name_are_not_mixed_up(inputs, motifs, tmp_path):
+    first, second = (tmp_path / name / "atlas" for name in ("first", "second"))
+    build_atac_seq(**{**inputs, "output_dir": first}, motifs=motifs, **OPTIONS)
+    build_atac_seq(**{**inputs, "output_dir": second}, motifs=motifs, **{**OPTIONS, "held_out_cell_types": []})
+    assert len(load_dataset(str(first), split="train")) == 3
+    assert len(load_dataset(str(second), split="train")) == 5
+
+
 def test_the_card(inputs, motifs):
     build_atac_seq(**inputs, motifs=motifs, **OPTIONS)
     card = (inputs["output_dir"] / "README.md").read_text()

@@ -144,7 +144,7 @@ def test_missing_columns_are_masked(atac):
 
 
 def test_two_sets_whose_folders_have_one_name(atlas_folder, tmp_path):
-    """`load_dataset` would take the second for the first: it caches by the folder's name and its card."""
+    """`load_dataset` caches by the folder's name and the `configs` of its card, so these must differ."""
     sizes = []
     for name, stride in [("one", 1), ("two", 3)]:
         info = build_atac_seq(
@@ -159,13 +159,19 @@ def test_two_sets_whose_folders_have_one_name(atlas_folder, tmp_path):
     assert sizes[0] > sizes[1]
 
 
-def test_a_set_that_was_built_again(atac_folder, tmp_path):
-    folder = tmp_path / "atac"
-    shutil.copytree(atac_folder, folder)
-    before = len(AtacSeqSet.load(folder).splits["train"])
-    validation = next((folder / "windows").glob("validation-*.parquet"))
-    next((folder / "windows").glob("train-*.parquet")).write_bytes(validation.read_bytes())
-    assert len(AtacSeqSet.load(folder).splits["train"]) != before
+def test_a_set_that_was_built_again(atlas_folder, tmp_path):
+    sizes = []
+    for stride in (1, 3):
+        build_atac_seq(
+            genome=atlas_folder / "genome.fa",
+            peaks=atlas_folder / "peaks" / "sim01.narrowPeak.gz",
+            motifs=atlas_folder / "motifs.safetensors",
+            output_dir=tmp_path / "atlas",
+            stride=stride,
+            overwrite=True,
+        )
+        sizes.append(len(AtacSeqSet.load(tmp_path / "atlas").splits["train"]))
+    assert sizes[0] == pytest.approx(3 * sizes[1], abs=3)
 
 
 def test_a_damaged_set(atac_folder, tmp_path):
