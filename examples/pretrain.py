@@ -257,9 +257,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
     state: dict[str, Any] = {"step": 0, "epoch": 0, "batches_in_epoch": 0, "train_seconds": 0.0, "log_history": []}
     state["loss_sums"] = [0.0] * (len(LOSSES) + 1)  # since the last log entry; the last one counts batches
+    state["data_order"] = {"seed": args.seed, "global_batch": global_batch, "windows": len(windows)}
     if resume_from is not None:
+        saved = json.loads((resume_from / "trainer_state.json").read_text())
+        if saved["data_order"] != state["data_order"]:
+            raise ValueError(
+                f"{resume_from} was trained with {saved['data_order']}, now it is {state['data_order']}: batches "
+                "would be seen twice or never; resume with the same seed, data, batch size and number of processes"
+            )
         accelerator.load_state(str(resume_from))
-        state = json.loads((resume_from / "trainer_state.json").read_text())
+        state = saved
         accelerator.print(f"Resumed from {resume_from} at step {state['step']}")
     parameters = sum(p.numel() for p in model.parameters())
     accelerator.print(
@@ -333,6 +340,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     results: dict[str, Any] = {}
     if accelerator.is_main_process:
         figures = evaluate(final=True)
+        state["log_history"].append({"step": state["step"], **{f"eval_{k}": v for k, v in figures.items()}})
         epochs = state["epoch"] + state["batches_in_epoch"] / batches_per_epoch
         results = {
             "train_steps": state["step"],

@@ -51,7 +51,7 @@ def test_results_hold_every_figure(pretrained):
 def test_history_and_picture(pretrained):
     history = json.loads((pretrained / "trainer_state.json").read_text())["log_history"]
     assert [entry["step"] for entry in history if "mgm_loss" in entry] == [2, 4, 6]
-    assert [entry["step"] for entry in history if "eval_seen_mgm_loss" in entry] == [3]
+    assert [entry["step"] for entry in history if "eval_seen_mgm_loss" in entry] == [3, 6]
     with Image.open(pretrained / "learning_curves.png") as picture:
         assert picture.size[0] > 1000
 
@@ -132,6 +132,14 @@ def test_arguments_that_do_not_fit_are_refused(arguments, message, capsys):
 def test_a_finished_run_is_not_trained_over(pretrained, atac_folder):
     with pytest.raises(ValueError, match="holds checkpoints up to checkpoint-6"):
         main(["--dataset_name_or_path", str(atac_folder), "--output_dir", str(pretrained)])
+
+
+def test_resuming_with_another_batch_size_is_refused(pretrained, atac_folder, tmp_path):
+    shutil.copytree(pretrained / "checkpoint-3", tmp_path / "checkpoint-3")
+    arguments = ["--dataset_name_or_path", str(atac_folder), "--output_dir", str(tmp_path)]
+    arguments += ["--resume_from_checkpoint", "latest", "--per_device_train_batch_size", "5", "--num_cpu_threads", "1"]
+    with pytest.raises(ValueError, match="'global_batch': 4.* now it is .*'global_batch': 5"):
+        main(arguments)
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
