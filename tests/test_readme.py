@@ -69,7 +69,7 @@ def test_python_snippets_run_one_after_the_other(pretrained, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     for number, snippet in enumerate(snippets):
         exec(compile(snippet, f"README.md, snippet {number}", "exec"), names)
         if number == 0:
@@ -81,3 +81,5 @@ def test_python_snippets_run_one_after_the_other(pretrained, tmp_path, monkeypat
             assert names["inputs"]["region_mask"].tolist() == [[0, 0, 1, 1, 1, 0, 0, 0]]
     assert names["classifier"](**names["inputs"]).logits.shape == (1, 2)
     assert names["per_base"](**names["inputs"]).logits.shape == (1, 176, 3)
+    assert names["effect"].shape == (1, 1)
+    assert names["effect"].item() != 0
