@@ -508,6 +508,7 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
         region_context_ids: torch.LongTensor | None = None,
         alt_region_values: torch.FloatTensor | None = None,
         labels: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutput:
         """
@@ -517,6 +518,7 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
             alt_region_values (`torch.FloatTensor`, *optional*): shaped as `region_values`, the matrix as
                 the alternate allele changes it; default: that of the reference.
             labels (`torch.Tensor` of shape `(batch_size,)`, *optional*): effects (floats) or class ids.
+            token_type_ids: not used (each allele is one segment); taken because tokenizers write it.
 
         Returns:
             `logits` of shape `(batch_size, num_labels)`.

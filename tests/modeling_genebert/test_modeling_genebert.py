@@ -573,7 +573,9 @@ def test_alleles_of_different_length():
     reference, _, regions = allele_inputs(model.config)
     padded = F.pad(reference, (0, 4))
     mask = (torch.arange(padded.shape[1]) < reference.shape[1]).long().expand(3, -1)
-    effect = model(reference, alt_input_ids=padded, alt_attention_mask=mask, **regions).logits
+    segments = torch.zeros_like(reference)
+    inputs = {"alt_input_ids": padded, "alt_attention_mask": mask, "token_type_ids": segments, **regions}
+    effect = model(reference, **inputs).logits
     torch.testing.assert_close(effect, torch.zeros(3, 1), atol=1e-5, rtol=0)
 
 
