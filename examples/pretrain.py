@@ -430,10 +430,13 @@ def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
     """Training losses, held-out accuracy and held-out AUROCs over steps, as one PNG."""
     train = [entry for entry in log_history if "mgm_loss" in entry]
     held_out = [entry for entry in log_history if "eval_seen_mgm_loss" in entry]
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
-    for name in LOSSES[1:]:
-        left.plot([e["step"] for e in train], [e[name] for e in train], label=name.removesuffix("_loss").upper())
-    left.set(title="Training losses", xlabel="step", ylabel="cross-entropy (nats)", yscale="log")
+    figure, axes = plt.subplots(2, 2, figsize=(12, 7.5), layout="constrained")
+    (mgm, pairs), (middle, right) = axes
+    for axis, names in ((mgm, ["mgm_loss"]), (pairs, ["ngsp_loss", "srm_loss"])):
+        for name in names:
+            axis.plot([e["step"] for e in train], [e[name] for e in train], label=name.removesuffix("_loss").upper())
+        axis.set(title="Training loss", xlabel="step", ylabel="cross-entropy (nats)")
+    pairs.axhline(math.log(2), color="grey", linewidth=0.8, linestyle=":", label="chance")
     for name, label in {
         "hidden_base_accuracy": "GeneBERT",
         "composition_accuracy": "base composition",
@@ -448,7 +451,7 @@ def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
         right.plot([e["step"] for e in points], [e[key] for e in points], marker=".", label=label)
     right.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     right.set(title="NGSP and SRM, held-out chromosomes", xlabel="step", ylabel="AUROC", ylim=(0.4, 1.0))
-    for axis in (left, middle, right):
+    for axis in axes.ravel():
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=8)
     partial = path.with_name(f".{path.name}")
