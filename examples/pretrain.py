@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import os
 import shutil
@@ -47,6 +48,8 @@ from modeling_genebert import (
 
 
 matplotlib.use("Agg")  # write pictures, open no window
+# Tied weights are saved once; Accelerate would say so at every checkpoint.
+logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
 
 LOSSES = ("loss", "mgm_loss", "ngsp_loss", "srm_loss")
 
