@@ -192,6 +192,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     args = parse_args(arguments)
     project = ProjectConfiguration(project_dir=str(args.output_dir))
     accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # else processes that torchrun starts on CPUs do not find each other
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         mixed_precision=args.mixed_precision,
         project_config=project,

@@ -145,3 +145,17 @@ def test_resuming_with_another_batch_size_is_refused(pretrained, atac_folder, tm
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="not a checkpoint of this script"):
         main(["--output_dir", str(tmp_path / "run"), "--resume_from_checkpoint", str(tmp_path)])
+
+
+def test_two_processes_are_one_run(atac_folder, tmp_path):
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    printed = run_example(
+        "pretrain.py",
+        *("--dataset_name_or_path", str(atac_folder), "--output_dir", str(tmp_path), "--max_train_steps", "2"),
+        *SMALL_RUN,
+        launcher=launcher,
+    )
+    assert printed.count("Training 0.5 M parameters") == 1
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    assert state["data_order"]["global_batch"] == 8
+    assert state["step"] == 2
