@@ -9,12 +9,11 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 from transformers.utils import TensorType, cached_file
 
+from .configuration_genebert import MOTIF_ROW_MULTIPLE, REGION_CHANNELS
 from .dna_genebert import UNKNOWN_BASE, encode_dna
 from .motifs_genebert import MOTIFS_FILE_NAME, MotifBank
 
 
-REGION_CHANNELS = ("score", "accessibility", "accessibility_known", "distance")
-MOTIF_BLOCK = 32
 WINDOW_CONTEXT, SELF_TILED_CONTEXT = 0, 1
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
@@ -105,7 +104,7 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
     @property
     def num_motif_rows(self) -> int:
         """Rows of the matrix: the number of motifs rounded up to a multiple of 32."""
-        return -(-len(self._bank()) // MOTIF_BLOCK) * MOTIF_BLOCK
+        return -(-len(self._bank()) // MOTIF_ROW_MULTIPLE) * MOTIF_ROW_MULTIPLE
 
     def _bank(self) -> MotifBank:
         if self.motif_bank is None:

@@ -108,16 +108,13 @@ def test_the_bank_is_kept_out_of_the_configuration(processor):
     assert len(repr(processor)) < 10_000
 
 
-def test_a_fresh_process_loads_it_as_remote_code(processor, tmp_path, monkeypatch):
-    for class_ in (GeneBertFeatureExtractor, GeneBertTokenizer, GeneBertProcessor):
-        monkeypatch.setattr(class_, "_auto_class", class_._auto_class)
-        class_.register_for_auto_class()
+def test_a_fresh_process_loads_it_as_remote_code(processor, tmp_path):
     folder = tmp_path / "saved"
     processor.save_pretrained(folder)
     assert {path.name for path in folder.iterdir()} == {
         *("processor_config.json", "tokenizer.json", "tokenizer_config.json", "motifs.safetensors"),
         *("processing_genebert.py", "feature_extraction_genebert.py", "motifs_genebert.py", "dna_genebert.py"),
-        "tokenization_genebert.py",
+        *("tokenization_genebert.py", "configuration_genebert.py"),
     }
     config = json.loads((folder / "processor_config.json").read_text())
     assert config["auto_map"]["AutoProcessor"] == "processing_genebert.GeneBertProcessor"
