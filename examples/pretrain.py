@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration, set_seed
+from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_scheduler
@@ -190,12 +190,10 @@ def make_model(args: argparse.Namespace, atac: AtacSeqSet) -> tuple[GeneBertForP
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     args = parse_args(arguments)
-    project = ProjectConfiguration(project_dir=str(args.output_dir))
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # else processes that torchrun starts on CPUs do not find each other
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         mixed_precision=args.mixed_precision,
-        project_config=project,
     )
     if accelerator.device.type == "cpu":
         # `accelerate launch` leaves a process one thread unless told otherwise.
@@ -466,13 +464,14 @@ def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
 
 def write_model_card(args: argparse.Namespace, results: dict[str, Any], atac: AtacSeqSet) -> None:
     """A README.md that says what was trained on what, how it was split, and how well it does."""
+    block_counts = {key.removesuffix("blocks"): n for key, n in results.items() if key.endswith("_blocks")}
     rows = []
     for name, value in results.items():
         if name.startswith("eval_") and name.endswith(("_auroc", "_accuracy", "_mgm_loss", "_lead_over_composition")):
             interval = ""
             if f"{name}_low" in results:
                 interval = f"{results[f'{name}_low']:.3f} to {results[f'{name}_high']:.3f}"
-            blocks = results.get(f"{name.rsplit('_', 1)[0]}_blocks", "")
+            blocks = next((n for key, n in block_counts.items() if name.startswith(key)), "")
             rows.append(f"| {name.removeprefix('eval_')} | {value:.3f} | {interval} | {blocks} |")
     windows, _ = atac.windows("train")
     seen = [atac.cell_types[index] for index in np.unique(windows.cell_type)]

@@ -62,6 +62,9 @@ def test_card_says_what_was_held_out(pretrained):
     assert "- held-out cell types: sim04" in card
     assert "- held-out chromosomes: chr3" in card
     assert "seen_srm_other_locus_visible_auroc" in card
+    rows = [line for line in card.splitlines() if line.startswith(("| seen_", "| unseen_"))]
+    assert len(rows) > 15
+    assert [row for row in rows if not row.split("|")[-2].strip().isdigit()] == []  # blocks of 200 kb
 
 
 def test_checkpoint_opens_with_its_bank(pretrained, atac):

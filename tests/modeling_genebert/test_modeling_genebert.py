@@ -585,9 +585,6 @@ def test_a_variant_needs_both_alleles():
         model(make_inputs(model.config)["input_ids"])
 
 
-# Initial weights
-
-
 @pytest.mark.parametrize("model_class", [GeneBertModel, GeneBertForPreTraining])
 def test_kmers_that_share_bases_start_alike(model_class):
     model = make_model(model_class, kmer=4, sequence_config={**SEQUENCE, "hidden_size": 512})
