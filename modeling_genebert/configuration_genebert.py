@@ -10,6 +10,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 
 NUM_SPECIAL_TOKENS = 5  # [PAD] [UNK] [CLS] [SEP] [MASK], ids 0..4
+IGNORE_INDEX = -100  # a label that no loss counts
 REGION_CHANNELS = ("score", "accessibility", "accessibility_known", "distance")
 NUM_REGION_CHANNELS = len(REGION_CHANNELS)
 MOTIF_ROW_MULTIPLE = 32  # motif rows are padded to a multiple of this

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from .configuration_genebert import IGNORE_INDEX
 from .feature_extraction_genebert import GeneBertFeatureExtractor, build_region_values
-from .masking_genebert import IGNORE_INDEX, SegmentRandom, mask_segments
+from .masking_genebert import SegmentRandom, mask_segments
 
 
 PAD_ID, CLS_ID, SEP_ID = 0, 2, 3

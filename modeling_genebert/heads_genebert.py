@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
-from .configuration_genebert import GeneBertConfig
+from .configuration_genebert import IGNORE_INDEX, GeneBertConfig
 from .outputs_genebert import GeneBertModelOutput
 
 
@@ -48,3 +48,25 @@ class GeneBertPooledHead(nn.Sequential):
             nn.Dropout(config.classifier_dropout),
             nn.Linear(config.hidden_size, num_labels),
         )
+
+
+def base_states(states_BTH: torch.Tensor, attention_mask: torch.Tensor, kmer: int, stride: int) -> torch.Tensor:
+    """State of each base, shape `(batch_size, num_bases, hidden_size)`: the mean over the k-mers that cover it."""
+    # A k-mer is a real token that is followed by another one ([SEP] is the last) and is not [CLS].
+    is_kmer_BN1 = attention_mask[:, 2:, None].to(states_BTH.dtype)
+    states_BNH = states_BTH[:, 1:-1] * is_kmer_BN1
+    batch, num_kmers, hidden = states_BNH.shape
+    num_bases = (num_kmers - 1) * stride + kmer
+    sums_BLH = states_BNH.new_zeros(batch, num_bases, hidden)
+    counts_BL1 = states_BNH.new_zeros(batch, num_bases, 1)
+    last = (num_kmers - 1) * stride + 1
+    for offset in range(kmer):
+        sums_BLH[:, offset : offset + last : stride] += states_BNH
+        counts_BL1[:, offset : offset + last : stride] += is_kmer_BN1
+    return sums_BLH / counts_BL1.clamp(min=1)
+
+
+def mean_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the labels that are not -100; 0, not NaN, where a batch has none."""
+    total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum")
+    return total / (labels != IGNORE_INDEX).sum().clamp(min=1)

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .configuration_genebert import NUM_SPECIAL_TOKENS
+from .configuration_genebert import IGNORE_INDEX, NUM_SPECIAL_TOKENS
 from .dna_genebert import UNKNOWN_BASE, kmer_codes
 
 
-IGNORE_INDEX = -100
 UNK_ID, MASK_ID = 1, 4
 SHOWN, MASKED, RANDOM, KEPT = 0, 1, 2, 3  # what happens to a base
 

@@ -20,74 +20,27 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
-from transformers import initialization as init
+from transformers import MODEL_MAPPING, AutoModel
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_genebert import NUM_SPECIAL_TOKENS, GeneBertConfig
-from .fusion_genebert import GeneBertFusionLayer, ResidualLinear
-from .heads_genebert import GeneBertMaskedPredictionHead, GeneBertPooledFeatures, GeneBertPooledHead
+from .base_genebert import GeneBertPreTrainedModel, with_shared_bases
+from .configuration_genebert import IGNORE_INDEX, GeneBertConfig
+from .fusion_genebert import GeneBertFusionLayer
+from .heads_genebert import (
+    GeneBertMaskedPredictionHead,
+    GeneBertPooledFeatures,
+    GeneBertPooledHead,
+    base_states,
+    mean_cross_entropy,
+)
 from .outputs_genebert import GeneBertForPreTrainingOutput, GeneBertModelOutput
-from .region_encoder_genebert import GeneBertMotifBlockProjection, GeneBertRegionEncoder, GeneBertRegionOutput
+from .region_encoder_genebert import GeneBertRegionEncoder, GeneBertRegionOutput
 
 
-IGNORE_INDEX = -100
 LABELLED_TOKENS_MULTIPLE = 256
-# Every class that a checkpoint of any GeneBERT model can be opened with, for trust_remote_code.
-AUTO_MAP = {
-    "AutoConfig": "configuration_genebert.GeneBertConfig",
-    "AutoModel": "modeling_genebert.GeneBertModel",
-    "AutoModelForPreTraining": "modeling_genebert.GeneBertForPreTraining",
-    "AutoModelForMaskedLM": "modeling_genebert.GeneBertForMaskedLM",
-    "AutoModelForSequenceClassification": "modeling_genebert.GeneBertForSequenceClassification",
-    "AutoModelForTokenClassification": "modeling_genebert.GeneBertForTokenClassification",
-    "AutoModelForVariantEffect": "modeling_genebert.GeneBertForVariantEffect",
-}
-
-
-class GeneBertPreTrainedModel(PreTrainedModel):
-    config: GeneBertConfig
-    config_class = GeneBertConfig
-    base_model_prefix = "genebert"
-    main_input_name = "input_ids"
-    input_modalities = ["text", "image"]
-    supports_gradient_checkpointing = True
-    # The losses are means over their own labels: Trainer must do the averaging over accumulation steps itself.
-    accepts_loss_kwargs = False
-    # The heads of pre-training; a model for another task leaves them behind without a word.
-    _keys_to_ignore_on_load_unexpected = [r"^(predictions|ngsp_head|srm_head)\."]
-    _supports_sdpa = True
-    _supports_attention_backend = True
-    _no_split_modules = ["BertLayer", "SwinStage", "GeneBertFusionLayer"]
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, nn.Linear) and not isinstance(module, ResidualLinear):
-            # Unit gain. BERT's 0.02 shrinks what differs between inputs at each of the layers on the way to the
-            # product s·r, and matching (which no single modality hints at) was still at chance after 300 steps.
-            init.normal_(module.weight, std=module.in_features**-0.5)
-        elif isinstance(module, GeneBertMotifBlockProjection):
-            module.init_weights()
-        elif isinstance(module, GeneBertRegionEncoder):
-            if module.block_projection is not None:
-                init.normal_(module.column_positions, std=self.config.initializer_range)
-            init.normal_(module.mask_value, std=self.config.initializer_range)
-            init.normal_(module.no_region, std=self.config.initializer_range)
-
-    def enable_input_require_grads(self) -> None:
-        """As in transformers, but of the word embeddings only: Swin's patch embeddings return a tuple."""
-        hook = self.get_input_embeddings().register_forward_hook(lambda *call: call[-1].requires_grad_(True))
-        self._require_grads_hook, self._require_grads_hooks = hook, [hook]
-
-    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """As in transformers; the saved config names every GeneBERT class, so that any Auto class opens the folder."""
-        if self._auto_class is not None:
-            self.config.auto_map = dict(AUTO_MAP)
-        super().save_pretrained(save_directory, *args, **kwargs)
 
 
 class GeneBertModel(GeneBertPreTrainedModel):
@@ -112,7 +65,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         embeddings: Any = self.get_input_embeddings().weight
         if not embeddings.is_meta:  # on the meta device (from_pretrained) there is nothing to initialise
             with torch.no_grad():
-                embeddings.copy_(_with_shared_bases(embeddings, config.kmer))
+                embeddings.copy_(with_shared_bases(embeddings, config.kmer))
 
     def get_input_embeddings(self) -> nn.Module:
         return self.sequence_encoder.get_input_embeddings()
@@ -302,11 +255,11 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
 
         losses: dict[str, torch.Tensor] = {}
         if labels is not None:
-            losses["mgm_loss"] = _mean_cross_entropy(prediction_logits, labels[labels != IGNORE_INDEX])
+            losses["mgm_loss"] = mean_cross_entropy(prediction_logits, labels[labels != IGNORE_INDEX])
         if ngsp_labels is not None:
-            losses["ngsp_loss"] = _mean_cross_entropy(ngsp_logits, ngsp_labels)
+            losses["ngsp_loss"] = mean_cross_entropy(ngsp_logits, ngsp_labels)
         if srm_labels is not None:
-            losses["srm_loss"] = _mean_cross_entropy(srm_logits, srm_labels)
+            losses["srm_loss"] = mean_cross_entropy(srm_logits, srm_labels)
         weighted = [getattr(self.config, f"{name}_weight") * loss for name, loss in losses.items()]
         return GeneBertForPreTrainingOutput(
             loss=torch.stack(weighted).sum() if weighted else None,
@@ -354,7 +307,7 @@ class GeneBertForMaskedLM(_WithMaskedPredictionHead):
             **kwargs,
         )
         logits = self.predictions(output.last_hidden_state)
-        loss = None if labels is None else _mean_cross_entropy(logits.flatten(0, 1), labels.flatten())
+        loss = None if labels is None else mean_cross_entropy(logits.flatten(0, 1), labels.flatten())
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
         )
@@ -452,31 +405,16 @@ class GeneBertForTokenClassification(GeneBertPreTrainedModel):
         )
         if attention_mask is None:
             attention_mask = torch.ones(output.last_hidden_state.shape[:2], device=output.last_hidden_state.device)
-        states_BLH = self._base_states(output.last_hidden_state, attention_mask)
+        states_BLH = base_states(output.last_hidden_state, attention_mask, self.config.kmer, self.config.stride)
         logits = self.classifier(self.dropout(states_BLH))
         loss = None
         if labels is not None:
             if labels.shape[1] > logits.shape[1]:
                 raise ValueError(f"labels has {labels.shape[1]} bases, but the tokens cover {logits.shape[1]}")
-            loss = _mean_cross_entropy(logits[:, : labels.shape[1]].flatten(0, 1), labels.flatten())
+            loss = mean_cross_entropy(logits[:, : labels.shape[1]].flatten(0, 1), labels.flatten())
         return TokenClassifierOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
         )
-
-    def _base_states(self, states_BTH: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        kmer, stride = self.config.kmer, self.config.stride
-        # A k-mer is a real token that is followed by another one ([SEP] is the last) and is not [CLS].
-        is_kmer_BN1 = attention_mask[:, 2:, None].to(states_BTH.dtype)
-        states_BNH = states_BTH[:, 1:-1] * is_kmer_BN1
-        batch, num_kmers, hidden = states_BNH.shape
-        num_bases = (num_kmers - 1) * stride + kmer
-        sums_BLH = states_BNH.new_zeros(batch, num_bases, hidden)
-        counts_BL1 = states_BNH.new_zeros(batch, num_bases, 1)
-        last = (num_kmers - 1) * stride + 1
-        for offset in range(kmer):
-            sums_BLH[:, offset : offset + last : stride] += states_BNH
-            counts_BL1[:, offset : offset + last : stride] += is_kmer_BN1
-        return sums_BLH / counts_BL1.clamp(min=1)
 
 
 class GeneBertForVariantEffect(GeneBertPreTrainedModel):
@@ -541,26 +479,8 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
         if labels is not None and self.config.num_labels == 1:
             loss = F.mse_loss(logits.squeeze(-1).float(), labels.float())
         elif labels is not None:
-            loss = _mean_cross_entropy(logits, labels)
+            loss = mean_cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
-
-
-def _with_shared_bases(embeddings: torch.Tensor, kmer: int) -> torch.Tensor:
-    """Make each k-mer's vector of three equal parts: its bases, its bases by position, and one of its own."""
-    std, hidden = embeddings[NUM_SPECIAL_TOKENS:].std() / 3**0.5, embeddings.shape[1]
-    by_base, by_position = embeddings.new_empty(4, hidden).normal_(), embeddings.new_empty(kmer, 4, hidden).normal_()
-    sums = embeddings.new_zeros(1, hidden)
-    for vectors in (by_base + by_position) * std / kmer**0.5:  # as in the vocabulary, the last base runs fastest
-        sums = (sums[:, None] + vectors).reshape(-1, hidden)
-    result = embeddings.clone()
-    result[NUM_SPECIAL_TOKENS : NUM_SPECIAL_TOKENS + 4**kmer].mul_(3**-0.5).add_(sums)
-    return result
-
-
-def _mean_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over the labels that are not -100; 0, not NaN, where a batch has none."""
-    total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
 
 
 GeneBertModel.register_for_auto_class("AutoModel")
