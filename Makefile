@@ -1,14 +1,15 @@
 # Each target does all of its own set-up: python3 (>= 3.10) and make are enough.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 OUTPUT_DIR ?= runs/demo
 
-$(VENV)/installed: setup.py constraints.txt
+$(VENV)/installed: setup.py $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable ".[all]"
+	$(VENV)/bin/python -m pip install --constraint $(CONSTRAINTS) --editable ".[all]"
 	touch $@
 
-.PHONY: install pretrain test lint clean
+.PHONY: install pretrain test test-transformers lint clean
 
 install: $(VENV)/installed
 
@@ -22,6 +23,10 @@ pretrain: install
 
 test: install
 	$(VENV)/bin/python -m pytest
+
+## transformers' own common tests, from its source distribution (downloaded; said and left out where it cannot be).
+test-transformers: install
+	$(VENV)/bin/python -m tests.transformers_common --skip_if_offline
 
 lint: install
 	$(VENV)/bin/ruff check .

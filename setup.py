@@ -7,11 +7,17 @@ from setuptools import setup
 
 EXTRAS = {
     "motifs": ["pyjaspar>=4.0"],
-    "datasets": ["datasets>=5.0", "pyarrow>=18", "tqdm"],
+    "datasets": ["datasets>=5.0", "pyarrow>=21", "tqdm"],
     "plots": ["matplotlib>=3.8"],
     "pretrain": ["accelerate>=1.10"],
+    "lora": ["peft>=0.19.1"],
+    "quantization": ["bitsandbytes>=0.49", "accelerate>=1.10"],
+    "onnx": ["onnx>=1.17", "onnxscript>=0.2", "onnxruntime>=1.20"],
 }
-EXTRAS["test"] = ["pytest>=8", "hypothesis>=6.100", "pyfaidx>=0.8", "pysam>=0.22", "scikit-learn>=1.4", "pillow>=10"]
+EXTRAS["test"] = [
+    *("pytest>=8", "hypothesis>=6.100", "parameterized>=0.9"),
+    *("pyfaidx>=0.8", "pysam>=0.22", "scikit-learn>=1.4", "pillow>=10"),
+]
 EXTRAS["dev"] = ["ruff>=0.11", "mypy>=1.15"]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 

@@ -396,7 +396,14 @@ def save_checkpoint(accelerator: Accelerator, args: argparse.Namespace, state: d
     accelerator.wait_for_everyone()
 
 
-def save_outputs(args, model, processor, results, state, atac) -> None:
+def save_outputs(
+    args: argparse.Namespace,
+    model: GeneBertForPreTraining,
+    processor: GeneBertProcessor,
+    results: dict[str, Any],
+    state: dict[str, Any],
+    atac: AtacSeqSet,
+) -> None:
     model.save_pretrained(args.output_dir)
     processor.save_pretrained(args.output_dir)
     write_json(args.output_dir / "all_results.json", results)

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from .configuration_genebert import GeneBertConfig
-from .data_collator_genebert import GeneBertDataCollatorForPreTraining
+from .data_collator_genebert import GeneBertDataCollatorForMaskedLM, GeneBertDataCollatorForPreTraining
 from .dna_genebert import decode_dna, encode_dna, reverse_complement
 from .feature_extraction_genebert import GeneBertFeatureExtractor
 from .modeling_genebert import (
@@ -28,13 +28,16 @@ from .modeling_genebert import (
     GeneBertForSequenceClassification,
     GeneBertForTokenClassification,
     GeneBertForVariantEffect,
+    GeneBertForVariantEffectOutput,
     GeneBertModel,
     GeneBertModelOutput,
     GeneBertPreTrainedModel,
 )
 from .motifs_genebert import MotifBank
 from .pairing_genebert import training_plan
+from .pipelines_genebert import GeneBertTokenClassificationPipeline
 from .processing_genebert import GeneBertProcessor
+from .strands_genebert import average_strands
 from .tokenization_genebert import GeneBertTokenizer
 
 
@@ -54,6 +57,7 @@ AutoProcessor.register(GeneBertConfig, GeneBertProcessor, exist_ok=True)
 __all__ = [
     "AutoModelForVariantEffect",
     "GeneBertConfig",
+    "GeneBertDataCollatorForMaskedLM",
     "GeneBertDataCollatorForPreTraining",
     "GeneBertFeatureExtractor",
     "GeneBertForMaskedLM",
@@ -62,12 +66,15 @@ __all__ = [
     "GeneBertForSequenceClassification",
     "GeneBertForTokenClassification",
     "GeneBertForVariantEffect",
+    "GeneBertForVariantEffectOutput",
     "GeneBertModel",
     "GeneBertModelOutput",
     "GeneBertPreTrainedModel",
     "GeneBertProcessor",
+    "GeneBertTokenClassificationPipeline",
     "GeneBertTokenizer",
     "MotifBank",
+    "average_strands",
     "decode_dna",
     "encode_dna",
     "reverse_complement",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from transformers import initialization as init
 from .configuration_genebert import NUM_SPECIAL_TOKENS, GeneBertConfig
 from .fusion_genebert import ResidualLinear
 from .region_encoder_genebert import GeneBertMotifBlockProjection, GeneBertRegionEncoder
+from .warm_start_genebert import warm_start
 
 
 # Every class that a checkpoint of any GeneBERT model can be opened with, for trust_remote_code.
@@ -35,9 +37,14 @@ class GeneBertPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     # The losses are means over their own labels: Trainer must do the averaging over accumulation steps itself.
     accepts_loss_kwargs = False
-    # The heads of pre-training; a model for another task leaves them behind without a word.
-    _keys_to_ignore_on_load_unexpected = [r"^(predictions|ngsp_head|srm_head)\."]
+    # The heads of pre-training and, where nothing is pooled, the poolers: left behind without a word.
+    _keys_to_ignore_on_load_unexpected = [
+        r"^(predictions|ngsp_head|srm_head)\.",
+        r"^(genebert\.)?(region_encoder\.)?(pooler|pooling_query)\.",
+    ]
     _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
     _supports_attention_backend = True
     _no_split_modules = ["BertLayer", "SwinStage", "GeneBertFusionLayer"]
 
@@ -57,9 +64,73 @@ class GeneBertPreTrainedModel(PreTrainedModel):
             init.normal_(module.no_region, std=self.config.initializer_range)
 
     def enable_input_require_grads(self) -> None:
-        """As in transformers, but of the word embeddings only: Swin's patch embeddings return a tuple."""
-        hook = self.get_input_embeddings().register_forward_hook(lambda *call: call[-1].requires_grad_(True))
-        self._require_grads_hook, self._require_grads_hooks = hook, [hook]
+        """As in transformers, but that Swin's embeddings return a tuple: states and grid."""
+
+        def require_grads(module: nn.Module, inputs: Any, output: Any) -> None:
+            (output[0] if isinstance(output, tuple) else output).requires_grad_(True)
+
+        base: Any = self.base_model
+        embeddings: list[nn.Module] = [self.get_input_embeddings(), base.region_encoder.swin.embeddings]
+        self._require_grads_hooks = [module.register_forward_hook(require_grads) for module in embeddings]
+        self._require_grads_hook = self._require_grads_hooks[0]
+
+    @classmethod
+    def maybe_distribute_model(cls, model: Any, distributed_config: Any, *args: Any) -> Any:
+        """As in transformers, but weights are tied before they are sharded: vocabularies are odd, and of a parameter
+        that does not divide by the number of processes, FSDP2 keeps a padded copy for each module that it shards."""
+        if distributed_config is not None and getattr(distributed_config, "fsdp_size", 1) > 1:
+            model.tie_weights()
+        return super().maybe_distribute_model(model, distributed_config, *args)
+
+    @classmethod
+    def from_sequence_region_pretrained(
+        cls,
+        sequence_model_name_or_path: str | os.PathLike | None = None,
+        region_model_name_or_path: str | os.PathLike | None = None,
+        *,
+        config: GeneBertConfig | None = None,
+        output_loading_info: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Warm start: a new model whose encoders take over the weights of other models, as far as they fit by name and
+        shape. All others are newly initialised, except that the outputs of the fusion layers start at zero (after a
+        sequence checkpoint), so that the pre-trained states reach the heads as they are. What did not fit is logged.
+
+        Args:
+            sequence_model_name_or_path (`str` or `os.PathLike`, *optional*):
+                Folder or Hub id of the sequence encoder: DNABERT (k = 3 to 6), or any encoder that `AutoModel` knows
+                whose vocabulary is GeneBERT's; with a masked-LM head like BERT's, RoBERTa's or ModernBERT's, that
+                too, where the class predicts k-mers. Safetensors only.
+            region_model_name_or_path (`str` or `os.PathLike`, *optional*):
+                Folder or Hub id of a Swin. Its blocks fit; what depends on its image, patch and window size does not
+                where GeneBERT's are others. Safetensors only.
+            config (`GeneBertConfig`, *optional*):
+                Default: the sequence checkpoint's own config with k told from the size of its vocabulary, the sizes
+                of the region checkpoint's layers, and the defaults of `GeneBertConfig`.
+            output_loading_info (`bool`, defaults to `False`): whether to return the loading info too.
+            kwargs (*optional*): `attn_implementation` and `dtype` of the new model (default: float32); `cache_dir`,
+                `force_download`, `local_files_only`, `revision`, `subfolder` and `token` of a checkpoint, with
+                `sequence_` or `region_` before the name; without `config`, also fields of `GeneBertConfig`.
+
+        Returns:
+            The model in evaluation mode; with `output_loading_info=True` a pair of the model and a dict of sets:
+            `missing_keys` (newly initialised weights), `unexpected_keys` (the checkpoints' weights that have no
+            place) and `mismatched_keys` (tuples of name, shape in the checkpoint, shape here; newly initialised).
+
+        Raises:
+            ValueError: a checkpoint of which nothing fits, of another model type than the config says, or without
+                safetensors; a vocabulary of another size (where no config is given) or in another order.
+
+        Example:
+
+        ```python
+        >>> from modeling_genebert import GeneBertForSequenceClassification
+
+        >>> model = GeneBertForSequenceClassification.from_sequence_region_pretrained("dnabert-6", num_labels=2)
+        ```"""
+        model, loading_info = warm_start(cls, sequence_model_name_or_path, region_model_name_or_path, config, **kwargs)
+        return (model, loading_info) if output_loading_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers; the saved config names every GeneBERT class, so that any Auto class opens the folder."""
@@ -76,7 +147,8 @@ def with_shared_bases(embeddings: torch.Tensor, kmer: int) -> torch.Tensor:
     for vectors in (by_base + by_position) * std / kmer**0.5:  # as in the vocabulary, the last base runs fastest
         sums = (sums[:, None] + vectors).reshape(-1, hidden)
     result = embeddings.clone()
-    result[NUM_SPECIAL_TOKENS : NUM_SPECIAL_TOKENS + 4**kmer].mul_(3**-0.5).add_(sums)
+    kmers = result[NUM_SPECIAL_TOKENS : NUM_SPECIAL_TOKENS + 4**kmer]  # fewer where the vocabulary was resized
+    kmers.mul_(3**-0.5).add_(sums[: len(kmers)])
     return result
 
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig, SwinConfig
-from transformers.configuration_utils import SubConfigSpec
 
 
 NUM_SPECIAL_TOKENS = 5  # [PAD] [UNK] [CLS] [SEP] [MASK], ids 0..4
+# [CLS] begins a sequence and [SEP] ends it; some encoders know them as bos and eos.
+SEQUENCE_ENDS = {"cls_token_id": 2, "bos_token_id": 2, "sep_token_id": 3, "eos_token_id": 3}
 IGNORE_INDEX = -100  # a label that no loss counts
 REGION_CHANNELS = ("score", "accessibility", "accessibility_known", "distance")
 NUM_REGION_CHANNELS = len(REGION_CHANNELS)
@@ -25,7 +26,8 @@ class GeneBertConfig(PreTrainedConfig):
     Args:
         sequence_config (`dict` or `PreTrainedConfig`, *optional*):
             The sequence encoder: any encoder that `AutoModel` knows. Default: BERT-base. A dict may leave out
-            `vocab_size`, which follows from `kmer`.
+            `vocab_size`, which follows from `kmer`, and the ids of special tokens. For sequences of up to 8,192
+            tokens: `{"model_type": "modernbert"}` (and a tokenizer with `model_max_length=8192`).
         region_config (`dict` or `SwinConfig`, *optional*):
             The region encoder. Default: Swin-T with windows of 4 and absolute positions (the grid has one size and a
             column's place has a meaning). A dict may leave out `image_size`, `patch_size` and `num_channels`.
@@ -62,9 +64,27 @@ class GeneBertConfig(PreTrainedConfig):
     ```"""
 
     model_type = "genebert"
-    sub_configs_defaults = {
-        "sequence_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
-        "region_config": SubConfigSpec(config_class=SwinConfig),
+    sub_configs = {"sequence_config": AutoConfig, "region_config": SwinConfig}
+    # What a process holds a part of, for `from_pretrained(..., distributed_config=...)`.
+    base_model_fsdp_plan = {
+        "sequence_encoder.encoder.layer.*": "free_full_weight",
+        "region_encoder": "free_full_weight",
+        "fusion.*": "free_full_weight",
+    }
+    base_model_tp_plan = {
+        "sequence_encoder.embeddings.word_embeddings": "embedding_rowwise",
+        "sequence_encoder.encoder.layer.*.attention.self.query": "colwise",
+        "sequence_encoder.encoder.layer.*.attention.self.key": "colwise",
+        "sequence_encoder.encoder.layer.*.attention.self.value": "colwise",
+        "sequence_encoder.encoder.layer.*.attention.output.dense": "rowwise",
+        "sequence_encoder.encoder.layer.*.intermediate.dense": "colwise",
+        "sequence_encoder.encoder.layer.*.output.dense": "rowwise",
+        "fusion.*.query": "colwise",
+        "fusion.*.key": "colwise",
+        "fusion.*.value": "colwise",
+        "fusion.*.output": "rowwise",
+        "fusion.*.intermediate": "colwise",
+        "fusion.*.mlp_output": "rowwise",
     }
 
     sequence_config: Any = None  # a dict or None on the way in, a config from then on
@@ -87,7 +107,7 @@ class GeneBertConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
     pad_token_id: int | None = 0
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         if not 1 <= self.kmer <= 8:
             raise ValueError(f"kmer must be 1 to 8, got {self.kmer}")
         if not 1 <= self.stride <= self.kmer:
@@ -99,11 +119,13 @@ class GeneBertConfig(PreTrainedConfig):
             )
         # A sub-config given as a dict (or not at all) takes the shapes that follow from the fields above.
         if self.sequence_config is None or isinstance(self.sequence_config, dict):
-            shapes = {"vocab_size": self.kmer_vocab_size, "pad_token_id": self.pad_token_id}
-            self.sequence_config = {**shapes, **(self.sequence_config or {})}
+            vocabulary = {"vocab_size": self.kmer_vocab_size, "pad_token_id": self.pad_token_id, **SEQUENCE_ENDS}
+            sequence_config = {"model_type": "bert", **vocabulary, **(self.sequence_config or {})}
+            self.sequence_config = AutoConfig.for_model(**sequence_config)
         if self.region_config is None or isinstance(self.region_config, dict):
             region_config = {"window_size": 4, "use_absolute_embeddings": True, **(self.region_config or {})}
-            self.region_config = {**self._region_shapes(region_config.get("embed_dim", 96)), **region_config}
+            shapes = self._region_shapes(region_config.get("embed_dim", 96))
+            self.region_config = SwinConfig(**{**shapes, **region_config})
         super().__post_init__(**kwargs)
         self._check_shapes()
 
@@ -135,7 +157,23 @@ class GeneBertConfig(PreTrainedConfig):
     def vocab_size(self) -> int:
         return self.sequence_config.vocab_size
 
-    def get_text_config(self, *args, **kwargs) -> PreTrainedConfig:
+    @vocab_size.setter
+    def vocab_size(self, value: int) -> None:
+        self.sequence_config.vocab_size = value
+
+    @property
+    def output_attentions(self) -> bool | None:
+        """Attention weights are given whatever `attn_implementation` was asked for: see `run_encoder`."""
+        return self._output_attentions
+
+    @output_attentions.setter
+    def output_attentions(self, value: bool | None) -> None:
+        self._output_attentions = value
+
+    def validate_output_attentions(self) -> None:
+        """Nothing to refuse; elsewhere in transformers, `output_attentions` and sdpa are."""
+
+    def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:
         """The config that generic transformers code takes for the vocabulary: the sequence encoder's."""
         return self.sequence_config
 

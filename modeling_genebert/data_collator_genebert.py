@@ -1,4 +1,4 @@
-"""The pre-training collator: segments and window columns -> a batch for `GeneBertForPreTraining`."""
+"""Data collators that mask DNA: for `GeneBertForPreTraining`, and for `GeneBertForMaskedLM`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from .configuration_genebert import IGNORE_INDEX
+from .dna_genebert import UNKNOWN_BASE, encode_dna
 from .feature_extraction_genebert import GeneBertFeatureExtractor, build_region_values
 from .masking_genebert import SegmentRandom, mask_segments
+from .tokenization_genebert import GeneBertTokenizer, kmer_vocabulary
 
 
 PAD_ID, CLS_ID, SEP_ID = 0, 2, 3
@@ -103,24 +105,33 @@ class GeneBertDataCollatorForPreTraining:
             "attention_mask": (input_ids != PAD_ID).astype(np.int64),
             "token_type_ids": token_type_ids,
             "labels": labels,
-            "hidden_bases": hidden_bases,
+            "hidden_bases": hidden_bases.astype(np.int64),
         }
         return inputs, masked.visible.reshape(-1, 2, length)[:, 0]
 
     def _regions(self, examples: list[dict[str, Any]], visible: np.ndarray) -> dict[str, np.ndarray]:
         extractor = self.feature_extractor
+        num_motifs = len(extractor._bank())
         shape = (len(examples), extractor.num_regions)
-        values = np.zeros((shape[0], 4, extractor.num_motif_rows, shape[1]), dtype=np.float32)
-        mask = np.zeros(shape, dtype=bool)
+        columns: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] = (
+            np.zeros((*shape, num_motifs), dtype=np.float32),  # scores
+            np.full(shape, np.nan, dtype=np.float32),  # accessibility
+            np.zeros(shape),  # distances
+            np.zeros(shape, dtype=bool),  # region_mask
+        )
         tiled = np.array([example["tiled_segment"] is not None for example in examples])
         if not tiled.all():
             windows = [example for example in examples if example["tiled_segment"] is None]
-            scores, accessibility, distances, present = (
-                np.stack([example[name] for example in windows])
-                for name in ("scores", "accessibility", "distances", "region_mask")
-            )
-            mask[~tiled] = present
-            values[~tiled] = build_region_values(scores, accessibility, distances, present, extractor.num_motif_rows)
+            names = ("scores", "accessibility", "distances", "region_mask")
+            found = [np.stack([example[name] for example in windows]) for name in names]
+            if found[0].shape[2] != num_motifs:
+                raise ValueError(
+                    f"The windows have the scores of {found[0].shape[2]} motifs, the feature extractor's motif bank "
+                    f"has {num_motifs}: use the bank that the windows were made with"
+                )
+            found[0] = torch.from_numpy(found[0]).float().numpy()  # NumPy takes four times as long from float16
+            for column, values in zip(columns, found, strict=True):
+                column[~tiled] = values
         if tiled.any():
             # The tiles are scored as the model sees the sequence: what masking changed in it, hidden or random, is
             # changed here too, and at the same places in a segment that does not belong, so that changes tell nothing.
@@ -130,12 +141,93 @@ class GeneBertDataCollatorForPreTraining:
                 np.stack([example[name][:length] for example in chosen]) for name in ("segment_a", "tiled_segment")
             )
             codes = np.where(visible[tiled] != true, visible[tiled], tiled_codes)
-            values[tiled], mask[tiled] = extractor.tile_values(codes)
+            for column, values in zip(columns, extractor.tile_columns(codes), strict=True):
+                column[tiled] = values
         return {
-            "region_values": values,
-            "region_mask": mask.astype(np.int64),
+            "region_values": build_region_values(*columns, extractor.num_motif_rows),
+            "region_mask": columns[-1].astype(np.int64),
             "region_context_ids": tiled.astype(np.int64),
         }
 
 
-__all__ = ["GeneBertDataCollatorForPreTraining"]
+class GeneBertDataCollatorForMaskedLM:
+    """
+    Masks and pads raw DNA for `GeneBertForMaskedLM`, in the place of `DataCollatorForLanguageModeling`: spans of bases
+    are hidden from all k-mers that cover them.
+
+    Each example is a dict with a DNA string under `sequence`. No argument of the model has that name, so `Trainer`
+    needs `remove_unused_columns=False`. Masks are drawn anew at each call, from PyTorch's global random generator.
+    Sequences are not cut: the model refuses those that are longer than its positions.
+
+    Args:
+        tokenizer (`GeneBertTokenizer`): says kmer and stride; with the default vocabulary.
+        mlm_probability (`float`, defaults to 0.15): expected share of *bases* inside masked spans.
+        mean_span_length (`float`, defaults to 4.0): mean of the geometric span length in bp.
+        pad_to_multiple_of (`int`, *optional*): pad rows to a multiple of this number of tokens.
+
+    Returns (of a call): `input_ids`, `attention_mask`, `token_type_ids` and `labels`, int64 tensors of shape
+        `(batch_size, num_tokens)`; labels are the true ids of all k-mers that touch a span, -100 elsewhere.
+
+    Raises:
+        ValueError: for a tokenizer with another vocabulary, or, when called, for an example without a DNA string.
+    """
+
+    def __init__(
+        self,
+        tokenizer: GeneBertTokenizer,
+        mlm_probability: float = 0.15,
+        mean_span_length: float = 4.0,
+        pad_to_multiple_of: int | None = None,
+    ):
+        tokens = kmer_vocabulary(tokenizer.kmer, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
+        if tokenizer.convert_tokens_to_ids(list(tokens)) != list(tokens.values()):
+            raise ValueError(
+                "The tokenizer's ids are not those of [PAD] [UNK] [CLS] [SEP] [MASK] and the k-mers in the order of "
+                f"product('ATCG'), which masking needs: use GeneBertTokenizer(kmer={tokenizer.kmer})"
+            )
+        self.tokenizer = tokenizer
+        self.mlm_probability, self.mean_span_length = mlm_probability, mean_span_length
+        self.pad_to_multiple_of = pad_to_multiple_of
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        for number, example in enumerate(examples):
+            if not isinstance(example.get("sequence"), str):
+                raise ValueError(
+                    f"Example {number} (0-based) has no DNA string under 'sequence', found the keys {list(example)}: "
+                    "rename the column, and give Trainer remove_unused_columns=False"
+                )
+        sequences = [encode_dna(example["sequence"]) for example in examples]
+        num_tokens = np.array([self.tokenizer.num_tokens(len(sequence)) for sequence in sequences])
+        # Padded with unknown bases, which make k-mers that run over the end [UNK].
+        shape = (len(examples), self.tokenizer.num_bases(num_tokens.max(initial=1)))
+        codes = np.full(shape, UNKNOWN_BASE, dtype=np.uint8)
+        for row, sequence in zip(codes, sequences, strict=True):
+            row[: len(sequence)] = sequence
+        masked = mask_segments(
+            codes,
+            SegmentRandom(torch.randint(2**63 - 1, (len(examples), 1)).numpy()),
+            kmer=self.tokenizer.kmer,
+            stride=self.tokenizer.stride,
+            probability=self.mlm_probability,
+            mean_length=self.mean_span_length,
+        )
+        count = masked.input_ids.shape[1]
+        width = count + 2
+        width += -width % (self.pad_to_multiple_of or 1)
+        input_ids = np.full((len(examples), width), PAD_ID, dtype=np.int64)
+        labels = np.full_like(input_ids, IGNORE_INDEX)
+        input_ids[:, 1 : 1 + count], labels[:, 1 : 1 + count] = masked.input_ids, masked.labels
+        column, sep_column = np.arange(width), 1 + num_tokens[:, None]
+        input_ids[:, 0] = CLS_ID
+        input_ids[column == sep_column] = SEP_ID
+        input_ids[column > sep_column] = PAD_ID
+        batch = {
+            "input_ids": input_ids,
+            "attention_mask": (column <= sep_column).astype(np.int64),
+            "token_type_ids": np.zeros_like(input_ids),
+            "labels": labels,
+        }
+        return {name: torch.from_numpy(value) for name, value in batch.items()}
+
+
+__all__ = ["GeneBertDataCollatorForMaskedLM", "GeneBertDataCollatorForPreTraining"]

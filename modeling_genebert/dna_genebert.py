@@ -6,6 +6,9 @@ Bases are uint8 codes in the order of DNABERT's vocabulary: A=0, T=1, C=2, G=3; 
 
 from __future__ import annotations
 
+import re
+from typing import TypeVar
+
 import numpy as np
 
 
@@ -18,6 +21,14 @@ for _code, _letters in enumerate(("Aa", "TtUu", "Cc", "Gg")):
         _ENCODE[ord(_letter)] = _code
 _DECODE = np.frombuffer(b"ATCGN", dtype=np.uint8)
 _COMPLEMENT = np.array([1, 0, 3, 2, UNKNOWN_BASE], dtype=np.uint8)
+
+# IUPAC letters and their complements: A-T, C-G, R (A or G)-Y (C or T), K (G or T)-M (A or C), B (not A)-V (not T),
+# D (not C)-H (not G); S (C or G), W (A or T) and N (any) are their own; U is read as T.
+_IUPAC, _IUPAC_COMPLEMENT = "ACGTURYKMBVDHSWN", "TGCAAYRMKVBHDSWN"
+_IUPAC_TABLE = str.maketrans(_IUPAC + _IUPAC.lower(), _IUPAC_COMPLEMENT + _IUPAC_COMPLEMENT.lower())
+_NOT_IUPAC = re.compile(f"[^{_IUPAC}{_IUPAC.lower()}]")
+
+DNA = TypeVar("DNA", str, np.ndarray)
 
 
 def encode_dna(sequence: str | bytes) -> np.ndarray:
@@ -35,9 +46,31 @@ def decode_dna(codes: np.ndarray) -> str:
     return _DECODE[codes].tobytes().decode("ascii")
 
 
-def reverse_complement(codes: np.ndarray) -> np.ndarray:
-    """Reverse complement of base codes along the last axis, shape `(..., length)`; unknown bases stay unknown."""
-    return _COMPLEMENT[codes[..., ::-1]]
+def reverse_complement(sequence: DNA) -> DNA:
+    """The opposite strand of a sequence, read in its own direction: complemented *and* reversed.
+
+    Args:
+        sequence: a DNA string of IUPAC letters, or base codes of shape `(..., length)`, which are reversed along the
+            last axis.
+
+    Returns:
+        The same type. Of a string each letter keeps its case, ambiguous ones are complemented too (R <-> Y, K <-> M,
+        B <-> V, D <-> H; S, W and N stay), and U is read as T. Unknown base codes stay unknown.
+
+    Raises:
+        ValueError: if a string holds anything but IUPAC letters, with its position (0-based); for other types.
+    """
+    if isinstance(sequence, np.ndarray):
+        return _COMPLEMENT[sequence[..., ::-1]]
+    if not isinstance(sequence, str):
+        raise ValueError(f"expected a DNA string or an array of base codes, found {type(sequence).__name__}")
+    found = _NOT_IUPAC.search(sequence)
+    if found:
+        raise ValueError(
+            f"position {found.start()} (0-based) of the sequence is {found.group()!r}, expected one of the IUPAC "
+            f"letters {_IUPAC} in any case: replace it, for example by N"
+        )
+    return sequence[::-1].translate(_IUPAC_TABLE)
 
 
 def kmer_codes(codes: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
@@ -49,14 +82,14 @@ def kmer_codes(codes: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
         stride: step between the starts of neighbouring k-mers in bp.
 
     Returns:
-        int64 array of shape `(..., n)` with `n = (length - k) // stride + 1` full k-mers (0 where `length < k`);
+        int32 array of shape `(..., n)` with `n = (length - k) // stride + 1` full k-mers (0 where `length < k`);
         -1 where a k-mer holds an unknown base.
     """
     length = codes.shape[-1]
     if length < k:
-        return np.empty((*codes.shape[:-1], 0), dtype=np.int64)
+        return np.empty((*codes.shape[:-1], 0), dtype=np.int32)
     count = (length - k) // stride + 1
-    # int32 holds 5**8 and runs twice as fast as int64 until the last cast.
+    # int32 holds 5**8 and runs twice as fast as int64.
     ranks = np.zeros((*codes.shape[:-1], count), dtype=np.int32)
     unknown = np.zeros(ranks.shape, dtype=bool)
     for offset in range(k):
@@ -65,4 +98,4 @@ def kmer_codes(codes: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
         ranks += window
         unknown |= window == UNKNOWN_BASE
     ranks[unknown] = -1
-    return ranks.astype(np.int64)
+    return ranks

@@ -159,7 +159,8 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
                 raise ValueError("accessibility, positions and anchor belong to regions, found them with sequences")
             if isinstance(sequences, str):
                 raise ValueError("sequences is a string, expected a list of DNA strings")
-            values, mask = self.tile_values(*_pad(sequences or []))
+            columns = self.tile_columns(*_pad(sequences or []))
+            values, mask = build_region_values(*columns, self.num_motif_rows), columns[-1]
             context = SELF_TILED_CONTEXT
         data = {
             "region_values": values,
@@ -233,15 +234,18 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
                 )
         return slice(first, first + len(dna))
 
-    def tile_values(self, codes: np.ndarray, lengths: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Region matrices of sequences cut into tiles.
+    def tile_columns(
+        self, codes: np.ndarray, lengths: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Columns of the region matrices of sequences cut into tiles, as [`build_region_values`] takes them.
 
         Args:
             codes: uint8 base codes of shape `(B, longest)`, padded at their ends.
             lengths: lengths in bp of shape `(B,)`; all `longest` by default.
 
         Returns:
-            `region_values`, float32 `(B, 4, num_motif_rows, R)`, and which tiles hold a base, bool `(B, R)`.
+            scores, float32 `(B, R, M)`; accessibility `(B, R)`, not measured; distances to the anchor column in bp,
+            `(B, R)`; and which tiles hold a base, bool `(B, R)`.
         """
         if lengths is None:
             lengths = np.full(len(codes), codes.shape[1], dtype=np.int64)
@@ -250,8 +254,7 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
         starts = -(-lengths[:, None] * np.arange(self.num_regions + 1) // self.num_regions)
         region_mask = np.diff(starts) > 0
         distances = (np.arange(self.num_regions) - self.anchor_index) * lengths[:, None] / self.num_regions
-        not_measured = np.full(region_mask.shape, np.nan)
-        return build_region_values(scores, not_measured, distances, region_mask, self.num_motif_rows), region_mask
+        return scores, np.full(region_mask.shape, np.nan), distances, region_mask
 
     # Saving and loading: the bank travels in a file of its own
 
@@ -271,6 +274,12 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
         """Write the motif bank, if there is one, into a folder as `motifs.safetensors`."""
         if self.motif_bank is not None:
             self.motif_bank.save(os.path.join(folder, MOTIFS_FILE_NAME))
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike) -> GeneBertFeatureExtractor:
+        """Read the configuration, and the motif bank beside it."""
+        config, _ = cls.get_feature_extractor_dict(json_file)
+        return cls(**config)
 
     @classmethod
     def get_feature_extractor_dict(

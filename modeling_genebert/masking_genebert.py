@@ -16,19 +16,19 @@ from .dna_genebert import UNKNOWN_BASE, kmer_codes
 
 
 UNK_ID, MASK_ID = 1, 4
-SHOWN, MASKED, RANDOM, KEPT = 0, 1, 2, 3  # what happens to a base
+SHOWN, MASKED, RANDOM, KEPT = 0, 1, 2, 4  # what happens to a base; bits, since a k-mer may touch several spans
 
 
 @dataclass
 class MaskedSegments:
     """
     Args:
-        input_ids (`np.ndarray` of shape `(num_segments, num_tokens)`): int64 ids as the model sees them.
-        labels (`np.ndarray` of shape `(num_segments, num_tokens)`): the true ids of the k-mers that touch a span,
-            -100 elsewhere and where the k-mer holds an unknown base.
+        input_ids (`np.ndarray` of shape `(num_segments, num_tokens)`): int32 ids as the model sees them.
+        labels (`np.ndarray` of shape `(num_segments, num_tokens)`): int32, the true ids of the k-mers that touch a
+            span, -100 elsewhere and where the k-mer holds an unknown base.
         visible (`np.ndarray` of shape `(num_segments, length)`): uint8 base codes as the model sees them, hidden
             bases as `UNKNOWN_BASE`.
-        hidden_bases (`np.ndarray` of shape `(num_segments, length)`): int64, the true code of each base that
+        hidden_bases (`np.ndarray` of shape `(num_segments, length)`): int8, the true code of each base that
             `[MASK]`s hide, -100 elsewhere.
     """
 
@@ -40,14 +40,14 @@ class MaskedSegments:
 
 class SegmentRandom:
     """
-    The draws that masking takes from a `np.random.Generator`, but each row from a seed of its own.
+    Random numbers for masking: each segment draws from a seed of its own.
 
     What a segment draws then depends neither on the other segments of its batch nor on how examples are dealt to
     batches and processes. A counter-based generator: the finaliser of SplitMix64 (Steele et al. 2014) over seed and
     position.
 
     Args:
-        seeds (`np.ndarray` of shape `(num_segments, n)`): ints that together are the seed of each row.
+        seeds (`np.ndarray` of shape `(num_segments, n)`): ints that together are the seed of each segment.
     """
 
     def __init__(self, seeds: np.ndarray):
@@ -56,22 +56,26 @@ class SegmentRandom:
             state = _mix(state + column + _GOLDEN_RATIO)
         self.state, self.num_draws = state, 0
 
-    def random(self, shape: tuple[int, int]) -> np.ndarray:
-        """Uniform float64 in [0, 1) of `shape` `(num_segments, length)`."""
-        counter = np.arange(shape[1], dtype=np.uint64) + np.uint64(self.num_draws << 32)
+    def bits(self, count: int) -> np.ndarray:
+        """Random uint64 of shape `(num_segments, count)`."""
+        counter = np.arange(1, count + 1, dtype=np.uint64) + np.uint64(self.num_draws << 32)
         self.num_draws += 1
-        bits = _mix(self.state[:, None] + (counter + np.uint64(1)) * _GOLDEN_RATIO)
-        return (bits >> np.uint64(11)) * 2.0**-53
+        return _mix(self.state[:, None] + counter * _GOLDEN_RATIO)
 
-    def geometric(self, probability: float, shape: tuple[int, int]) -> np.ndarray:
-        """Geometric int64 of at least 1 and mean `1 / probability`."""
-        if probability >= 1:
-            return np.ones(shape, dtype=np.int64)
-        return 1 + np.floor(np.log1p(-self.random(shape)) / np.log1p(-probability)).astype(np.int64)
+    def bases(self, count: int) -> np.ndarray:
+        """Random base codes, uint8 of shape `(num_segments, count)`."""
+        return self.bits(-(-count // 8)).view(np.uint8)[:, :count] & 3
 
-    def integers(self, high: int, size: tuple[int, int], dtype: type = np.int64) -> np.ndarray:
-        """Uniform ints from 0 to `high - 1`."""
-        return (self.random(size) * high).astype(dtype)
+    def random(self, count: int) -> np.ndarray:
+        """Uniform float64 in [0, 1) of shape `(num_segments, count)`."""
+        return (self.bits(count) >> np.uint64(11)) * 2.0**-53
+
+    def geometric(self, mean: float, count: int) -> np.ndarray:
+        """Geometric int64, at least 1, of shape `(num_segments, count)`; cut off at 2**31."""
+        if mean == 1:
+            return np.ones((len(self.state), count), dtype=np.int64)
+        failures = np.log1p(-self.random(count)) / np.log1p(-1 / mean)
+        return 1 + np.minimum(failures, 2.0**31).astype(np.int64)
 
 
 _GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
@@ -83,41 +87,56 @@ def _mix(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
-def draw_spans(
-    shape: tuple[int, int],
-    rng: np.random.Generator | SegmentRandom,
-    *,
-    probability: float = 0.15,
-    mean_length: float = 4.0,
-) -> np.ndarray:
+def draw_spans(length: int, rng: SegmentRandom, *, probability: float = 0.15, mean_length: float = 4.0) -> np.ndarray:
     """
     Draw spans of geometric length and what happens to each: `[MASK]` 80 %, random bases 10 %, kept 10 %.
 
+    Stretches of shown bases and spans take turns. The lengths of both are geometric, and the mean of the shown ones
+    such that each base, also the first and the last, lies in a span with `probability`.
+
     Args:
-        shape (`tuple[int, int]`): `(num_segments, length)` in bp.
-        rng (`np.random.Generator` or `SegmentRandom`): decides everything random.
-        probability (`float`, defaults to 0.15): expected share of bases inside spans (within 1 % of it at the
-            default length; a little above it for the shortest spans).
-        mean_length (`float`, defaults to 4.0): mean of the geometric length, in bp; spans that touch are one.
+        length (`int`): of a segment in bp.
+        rng (`SegmentRandom`): decides everything random.
+        probability (`float`, defaults to 0.15): expected share of bases inside spans.
+        mean_length (`float`, defaults to 4.0): mean length of a span in bp, at least 1.
 
     Returns:
-        uint8 array of `shape`: 0 = shown, 1 = masked, 2 = random, 3 = kept.
+        uint8 array of shape `(num_segments, length)`: 0 = shown, 1 = masked, 2 = random, 4 = kept.
+
+    Raises:
+        ValueError: if `mean_length` is below 1, or `probability` above what spans of `mean_length` with one shown
+            base between them cover.
     """
-    positions = np.arange(shape[1])
-    # Starts are a Bernoulli process; its rate makes the union of all spans cover `probability` of the bases.
-    starts = rng.random(shape) < -np.log1p(-probability) / mean_length
-    ends = np.where(starts, positions + rng.geometric(1 / mean_length, shape), 0)
-    inside = np.maximum.accumulate(ends, axis=1) > positions
-    first = inside & ~np.pad(inside, ((0, 0), (1, 0)))[:, :-1]
-    first_position = np.maximum.accumulate(np.where(first, positions, 0), axis=1)
-    draw = np.take_along_axis(rng.random(shape), first_position, axis=1)
-    action = np.where(draw < 0.8, MASKED, np.where(draw < 0.9, RANDOM, KEPT))
-    return np.where(inside, action, SHOWN).astype(np.uint8)
+    if mean_length < 1:
+        raise ValueError(f"The mean length of a masked span is {mean_length} bp, expected at least 1")
+    most = mean_length / (mean_length + 1)
+    if not 0 <= probability <= most:
+        raise ValueError(
+            f"The share of masked bases is {probability}, expected 0 to {most:.3g} with spans of {mean_length} bp"
+        )
+    num_segments = len(rng.state)
+    if probability == 0:
+        return np.full((num_segments, length), SHOWN, dtype=np.uint8)
+    mean_shown = max(1.0, mean_length * (1 - probability) / probability)  # max: rounding errors
+    # Enough for all but one in 10^8 segments; in that one the last span is longer.
+    num_spans = 16 + int(2 * length / (mean_shown + mean_length))
+
+    lengths = np.empty((num_segments, num_spans, 2), dtype=np.int64)  # of a shown stretch, and of the span after it
+    lengths[:, :, 0] = rng.geometric(mean_shown, num_spans)
+    lengths[:, :, 1] = rng.geometric(mean_length, num_spans)
+    lengths[:, :1, 0] *= rng.random(1) >= probability  # else the segment starts inside a span
+    ends = np.minimum(lengths.reshape(num_segments, -1).cumsum(axis=1), length)
+    ends[:, -1] = length
+
+    kind = rng.random(num_spans)
+    actions = np.full((num_segments, num_spans, 2), SHOWN, dtype=np.uint8)
+    actions[:, :, 1] = np.where(kind < 0.8, MASKED, np.where(kind < 0.9, RANDOM, KEPT))
+    return np.repeat(actions, np.diff(ends, axis=1, prepend=0).ravel()).reshape(num_segments, length)
 
 
 def mask_segments(
     codes: np.ndarray,
-    rng: np.random.Generator | SegmentRandom,
+    rng: SegmentRandom,
     *,
     kmer: int = 6,
     stride: int = 1,
@@ -129,35 +148,41 @@ def mask_segments(
 
     Args:
         codes (`np.ndarray` of shape `(num_segments, length)`): uint8 base codes.
-        rng (`np.random.Generator` or `SegmentRandom`): decides everything random.
+        rng (`SegmentRandom`): decides everything random; with one seed for each segment.
         kmer, stride (`int`, default to 6 and 1): in bp.
         probability, mean_length: see `draw_spans`.
     """
-    action = draw_spans(codes.shape, rng, probability=probability, mean_length=mean_length)
+    action = draw_spans(codes.shape[1], rng, probability=probability, mean_length=mean_length)
     action[codes == UNKNOWN_BASE] = SHOWN
-    corrupted = np.where(action == RANDOM, rng.integers(4, size=codes.shape, dtype=np.uint8), codes)
+    corrupted = np.where(action == RANDOM, rng.bases(codes.shape[1]), codes)
+    touched = _touched(action, kmer, stride)
     input_ids = kmer_ids(corrupted, kmer, stride)
-    input_ids[_touched(action == MASKED, kmer, stride)] = MASK_ID
-    true_ids = kmer_ids(codes, kmer, stride)
-    labels = np.where(_touched(action != SHOWN, kmer, stride) & (true_ids != UNK_ID), true_ids, IGNORE_INDEX)
+    input_ids[(touched & MASKED) != 0] = MASK_ID
+    labels = kmer_ids(codes, kmer, stride)
+    labels[(touched == SHOWN) | (labels == UNK_ID)] = IGNORE_INDEX
     return MaskedSegments(
         input_ids=input_ids,
         labels=labels,
         visible=np.where(action == MASKED, np.uint8(UNKNOWN_BASE), corrupted),
-        hidden_bases=np.where(action == MASKED, codes.astype(np.int64), IGNORE_INDEX),
+        hidden_bases=np.where(action == MASKED, codes.astype(np.int8), np.int8(IGNORE_INDEX)),
     )
 
 
 def kmer_ids(codes: np.ndarray, kmer: int, stride: int = 1) -> np.ndarray:
-    """Vocabulary ids of the full k-mers of `codes`, shape `(..., num_tokens)`; unknown bases give `[UNK]`."""
-    ranks = kmer_codes(codes, kmer, stride)
-    return np.where(ranks < 0, UNK_ID, ranks + NUM_SPECIAL_TOKENS)
+    """Vocabulary ids of the full k-mers of `codes`, int32 `(..., num_tokens)`; unknown bases give `[UNK]`."""
+    ids = kmer_codes(codes, kmer, stride)
+    ids += NUM_SPECIAL_TOKENS
+    ids[ids < NUM_SPECIAL_TOKENS] = UNK_ID  # rank -1
+    return ids
 
 
-def _touched(bases: np.ndarray, kmer: int, stride: int) -> np.ndarray:
-    """Whether each k-mer covers at least one of the marked bases."""
-    counts = np.pad(np.cumsum(bases, axis=1), ((0, 0), (1, 0)))
-    return (counts[:, kmer:] - counts[:, :-kmer])[:, ::stride] > 0
+def _touched(action: np.ndarray, kmer: int, stride: int) -> np.ndarray:
+    """The actions, as bits of one number, on the bases that each k-mer covers."""
+    last = action.shape[1] - kmer + 1
+    touched = np.zeros_like(action[:, :last:stride])
+    for offset in range(kmer):
+        touched |= action[:, offset : offset + last : stride]
+    return touched
 
 
 def hidden_base_probabilities(

@@ -11,21 +11,25 @@ Data flow of `GeneBertModel`:
     pooled: s = the segments of last_hidden_state, r = the region tokens; the heads see s, r and s·r
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: transformers reads what `forward` takes from its annotations.
 
 import inspect
 from collections import OrderedDict
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import MODEL_MAPPING, AutoModel
+from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-from transformers.utils.generic import can_return_tuple
+from transformers.processing_utils import Unpack
+from transformers.utils.generic import TransformersKwargs, can_return_tuple
 
+from .attention_genebert import run_encoder
 from .base_genebert import GeneBertPreTrainedModel, with_shared_bases
 from .configuration_genebert import IGNORE_INDEX, GeneBertConfig
 from .fusion_genebert import GeneBertFusionLayer
@@ -36,36 +40,52 @@ from .heads_genebert import (
     base_states,
     mean_cross_entropy,
 )
-from .outputs_genebert import GeneBertForPreTrainingOutput, GeneBertModelOutput
+from .outputs_genebert import GeneBertForPreTrainingOutput, GeneBertForVariantEffectOutput, GeneBertModelOutput
+from .pipelines_genebert import CUSTOM_PIPELINES
 from .region_encoder_genebert import GeneBertRegionEncoder, GeneBertRegionOutput
+from .strands_genebert import average_strands
+from .windows_genebert import max_num_tokens, pool_windows, stitch_windows
 
 
 LABELLED_TOKENS_MULTIPLE = 256
 
 
 class GeneBertModel(GeneBertPreTrainedModel):
-    """The bare model: sequence encoder, region encoder and their fusion."""
+    """The bare model: sequence encoder, region encoder and their fusion.
 
-    def __init__(self, config: GeneBertConfig):
+    Args:
+        config ([`GeneBertConfig`]): the configuration.
+        add_pooling_layer (`bool`, defaults to `True`): without, `pooler_output` and `region_pooler_output` are None.
+    """
+
+    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool = True):
         super().__init__(config)
         sequence_class: Any = MODEL_MAPPING[type(config.sequence_config)]
         # Pooling happens after fusion: a pooler inside the encoder would only be dead weight.
         without_pooler = "add_pooling_layer" in inspect.signature(sequence_class.__init__).parameters
         self.sequence_encoder = AutoModel.from_config(
-            config.sequence_config, **({"add_pooling_layer": False} if without_pooler else {})
+            config.sequence_config,
+            dtype=torch.get_default_dtype(),  # that of all else here, not that of the checkpoint the config is from
+            **({"add_pooling_layer": False} if without_pooler else {}),
         )
         self.encoder_takes_segments = "token_type_ids" in inspect.signature(sequence_class.forward).parameters
-        self.region_encoder = GeneBertRegionEncoder(config)
+        self.max_num_tokens = max_num_tokens(self.sequence_encoder)
+        self.region_encoder = GeneBertRegionEncoder(config, add_pooling_layer)
         num_layers = config.num_fusion_layers if config.fusion_type == "cross_attention" else 0
         self.fusion = nn.ModuleList(GeneBertFusionLayer(config) for _ in range(num_layers))
         self.fusion_norm = nn.LayerNorm(config.hidden_size, eps=1e-6) if num_layers else nn.Identity()
         num_pooled = 2 if config.pooling == "mean" else 1
-        self.pooler = nn.Linear(num_pooled * config.hidden_size, config.hidden_size)
+        self.pooler = nn.Linear(num_pooled * config.hidden_size, config.hidden_size) if add_pooling_layer else None
         self.post_init()
-        embeddings: Any = self.get_input_embeddings().weight
-        if not embeddings.is_meta:  # on the meta device (from_pretrained) there is nothing to initialise
-            with torch.no_grad():
-                embeddings.copy_(with_shared_bases(embeddings, config.kmer))
+
+    def _initialize_weights(self, module: nn.Module, *args: Any, **kwargs: Any) -> None:
+        """As in transformers; then, when the parts have their weights, k-mers get embeddings that share bases."""
+        is_done = getattr(module, "_is_hf_initialized", False)
+        super()._initialize_weights(module, *args, **kwargs)
+        if module is self and not is_done:
+            embeddings: Any = self.get_input_embeddings().weight
+            if not getattr(embeddings, "_is_hf_initialized", False):  # else it comes from a checkpoint
+                init.copy_(embeddings, with_shared_bases(embeddings, self.config.kmer))
 
     def get_input_embeddings(self) -> nn.Module:
         return self.sequence_encoder.get_input_embeddings()
@@ -78,7 +98,8 @@ class GeneBertModel(GeneBertPreTrainedModel):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.LongTensor | None = None,
-        **kwargs: Any,
+        inputs_embeds: torch.FloatTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> Any:
         """
         The sequence alone, before fusion: the sequence encoder's own output.
@@ -87,20 +108,27 @@ class GeneBertModel(GeneBertPreTrainedModel):
             input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): k-mer ids.
             attention_mask (`torch.Tensor` of shape `(batch_size, sequence_length)`, *optional*): 1 = token.
             token_type_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*): 0 = segment A.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`, *optional*):
+                embeddings in place of `input_ids`.
 
         Raises:
-            ValueError: the sequence has more tokens than the encoder has positions.
+            ValueError: not exactly one of `input_ids` and `inputs_embeds`, or more tokens than the encoder has
+                positions.
         """
-        inputs = input_ids if input_ids is not None else kwargs.get("inputs_embeds")
-        limit = getattr(self.config.sequence_config, "max_position_embeddings", None)
-        if inputs is not None and limit is not None and inputs.shape[1] > limit:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("pass exactly one of input_ids and inputs_embeds")
+        inputs: Any = input_ids if inputs_embeds is None else inputs_embeds
+        limit = self.max_num_tokens
+        if limit is not None and inputs.shape[1] > limit:
             raise ValueError(
                 f"the sequence has {inputs.shape[1]} tokens (special tokens included), but the model has {limit} "
-                "positions: pass truncation=True to the tokenizer or split the sequence"
+                f"positions: pass truncation=True, or return_overflowing_tokens=True to cut it into windows, with "
+                f"max_length={limit} to the processor"
             )
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": inputs_embeds}
         if self.encoder_takes_segments:
-            kwargs["token_type_ids"] = token_type_ids
-        return self.sequence_encoder(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+            inputs["token_type_ids"] = token_type_ids
+        return run_encoder(self.sequence_encoder, self.config, **inputs, **kwargs)
 
     def get_region_features(
         self,
@@ -108,7 +136,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         region_mask: torch.Tensor | None = None,
         region_context_ids: torch.LongTensor | None = None,
         batch_size: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> GeneBertRegionOutput:
         """
         The regions alone: tokens and pooled vector in the hidden size of the sequence encoder.
@@ -137,26 +165,41 @@ class GeneBertModel(GeneBertPreTrainedModel):
         region_mask: torch.Tensor | None = None,
         region_context_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
-        **kwargs: Any,
+        overflow_to_sample_mapping: torch.LongTensor | None = None,
+        window_starts: torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> GeneBertModelOutput:
-        """See `get_sequence_features` and `get_region_features` for the arguments; returns [`GeneBertModelOutput`]."""
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("pass exactly one of input_ids and inputs_embeds")
-        if inputs_embeds is not None:
-            kwargs["inputs_embeds"] = inputs_embeds
-        sequence = self.get_sequence_features(input_ids, attention_mask, token_type_ids, **kwargs)
+        """
+        See `get_sequence_features` and `get_region_features` for the other arguments.
+
+        Args:
+            overflow_to_sample_mapping (`torch.LongTensor` of shape `(num_windows,)`, *optional*):
+                For rows that are windows, the number of the sample each is cut from: `pooler_output` and
+                `region_pooler_output` are then means over the windows of each sample, one row a sample.
+            window_starts: not used here (see [`GeneBertForTokenClassification`]); taken because processors write it.
+
+        Returns:
+            [`GeneBertModelOutput`]
+        """
+        sequence = self.get_sequence_features(input_ids, attention_mask, token_type_ids, inputs_embeds, **kwargs)
         states_BTH = sequence.last_hidden_state
-        kwargs.pop("inputs_embeds", None)
         regions = self.get_region_features(
             region_values, region_mask, region_context_ids, batch_size=states_BTH.shape[0], **kwargs
         )
         for layer in self.fusion:
             states_BTH = layer(states_BTH, regions.last_hidden_state)
         states_BTH = self.fusion_norm(states_BTH)
+        pooled = None if self.pooler is None else self._pool(states_BTH, attention_mask, token_type_ids)
+        pooled_regions = regions.pooler_output
+        if overflow_to_sample_mapping is not None and pooled is not None and pooled_regions is not None:
+            is_token_BT = torch.ones_like(states_BTH[..., 0]) if attention_mask is None else attention_mask
+            num_tokens_B = is_token_BT.sum(dim=1, dtype=torch.float32)
+            pooled = pool_windows(pooled, overflow_to_sample_mapping, num_tokens_B)
+            pooled_regions = pool_windows(pooled_regions, overflow_to_sample_mapping, num_tokens_B)
         return GeneBertModelOutput(
             last_hidden_state=states_BTH,
-            pooler_output=self._pool(states_BTH, attention_mask, token_type_ids),
-            region_pooler_output=regions.pooler_output,
+            pooler_output=pooled,
+            region_pooler_output=pooled_regions,
             region_hidden_state=regions.last_hidden_state,
             hidden_states=sequence.hidden_states,
             attentions=sequence.attentions,
@@ -167,6 +210,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
     def _pool(
         self, states_BTH: torch.Tensor, attention_mask: torch.Tensor | None, token_type_ids: torch.Tensor | None
     ) -> torch.Tensor:
+        assert self.pooler is not None
         if self.config.pooling == "cls":
             return torch.tanh(self.pooler(states_BTH[:, 0]))
         if attention_mask is None:
@@ -184,11 +228,12 @@ class GeneBertModel(GeneBertPreTrainedModel):
 class _WithMaskedPredictionHead(GeneBertPreTrainedModel):
     """What the two models that predict k-mers share."""
 
+    _tp_plan = {"predictions.decoder": "colwise_gather_output"}  # the embeddings' weights, which are sharded too
     _tied_weights_keys = {"predictions.decoder.weight": "genebert.sequence_encoder.embeddings.word_embeddings.weight"}
 
-    def __init__(self, config: GeneBertConfig):
+    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool):
         super().__init__(config)
-        self.genebert = GeneBertModel(config)
+        self.genebert = GeneBertModel(config, add_pooling_layer)
         self.predictions = GeneBertMaskedPredictionHead(config)
         # The name of the embedding differs between encoders, so the tie is made for the one at hand.
         embeddings = self.get_input_embeddings()
@@ -206,7 +251,7 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
     """GeneBERT with its three self-supervised heads: MGM, NGSP and SRM."""
 
     def __init__(self, config: GeneBertConfig):
-        super().__init__(config)
+        super().__init__(config, add_pooling_layer=True)
         self.ngsp_head = GeneBertPooledHead(config, num_labels=2)
         self.srm_head = GeneBertPooledHead(config, num_labels=2)
         self.post_init()
@@ -220,10 +265,11 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
         region_values: torch.FloatTensor | None = None,
         region_mask: torch.Tensor | None = None,
         region_context_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
         ngsp_labels: torch.LongTensor | None = None,
         srm_labels: torch.LongTensor | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> GeneBertForPreTrainingOutput:
         """
         Args:
@@ -241,6 +287,7 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
             region_values,
             region_mask,
             region_context_ids,
+            inputs_embeds,
             return_dict=True,
             **kwargs,
         )
@@ -276,7 +323,7 @@ class GeneBertForMaskedLM(_WithMaskedPredictionHead):
     """GeneBERT that fills in masked k-mers."""
 
     def __init__(self, config: GeneBertConfig):
-        super().__init__(config)
+        super().__init__(config, add_pooling_layer=False)
         self.post_init()
 
     @can_return_tuple
@@ -288,8 +335,9 @@ class GeneBertForMaskedLM(_WithMaskedPredictionHead):
         region_values: torch.FloatTensor | None = None,
         region_mask: torch.Tensor | None = None,
         region_context_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> MaskedLMOutput:
         """
         Args:
@@ -303,6 +351,7 @@ class GeneBertForMaskedLM(_WithMaskedPredictionHead):
             region_values,
             region_mask,
             region_context_ids,
+            inputs_embeds,
             return_dict=True,
             **kwargs,
         )
@@ -314,7 +363,10 @@ class GeneBertForMaskedLM(_WithMaskedPredictionHead):
 
 
 class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
-    """One prediction per sequence: promoters, TF-binding sites, splice sites; classes, several labels, or values."""
+    """One prediction per sequence: promoters, TF-binding sites, splice sites; classes, several labels, or values.
+
+    Of a sequence cut into windows (`overflow_to_sample_mapping`, see [`GeneBertModel`]) there is one prediction too.
+    """
 
     def __init__(self, config: GeneBertConfig):
         super().__init__(config)
@@ -331,8 +383,9 @@ class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
         region_values: torch.FloatTensor | None = None,
         region_mask: torch.Tensor | None = None,
         region_context_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.Tensor | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> SequenceClassifierOutput:
         """
         Args:
@@ -348,6 +401,7 @@ class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
             region_values,
             region_mask,
             region_context_ids,
+            inputs_embeds,
             return_dict=True,
             **kwargs,
         )
@@ -359,11 +413,15 @@ class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
 
 
 class GeneBertForTokenClassification(GeneBertPreTrainedModel):
-    """One prediction per **base**: the mean of the states of all k-mers that cover the base, then a linear layer."""
+    """One prediction per **base**: the mean of the states of all k-mers that cover the base, then a linear layer.
+
+    `transformers.pipeline` needs [`GeneBertTokenClassificationPipeline`] for it.
+    """
 
     def __init__(self, config: GeneBertConfig):
         super().__init__(config)
-        self.genebert = GeneBertModel(config)
+        self.config.custom_pipelines = deepcopy(CUSTOM_PIPELINES)
+        self.genebert = GeneBertModel(config, add_pooling_layer=False)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels or 2)
         self.post_init()
@@ -377,21 +435,29 @@ class GeneBertForTokenClassification(GeneBertPreTrainedModel):
         region_values: torch.FloatTensor | None = None,
         region_mask: torch.Tensor | None = None,
         region_context_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
-        **kwargs: Any,
+        overflow_to_sample_mapping: torch.LongTensor | None = None,
+        window_starts: torch.LongTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> TokenClassifierOutput:
         """
         One segment a row, as the tokenizer writes it: `[CLS]`, k-mers, `[SEP]`, padding on the right.
 
         Args:
             labels (`torch.LongTensor` of shape `(batch_size, num_bases)`, *optional*):
-                class ids per base, -100 = no label; at most as wide as the logits.
+                class ids per base, -100 = no label; at most as wide as the logits. One row a sample, also of windows.
+            overflow_to_sample_mapping, window_starts (`torch.LongTensor` of shape `(num_windows,)`, *optional*):
+                For rows that are windows, the number of the sample each is cut from, and its start there in bp
+                (0-based). The logits of the windows are then joined base by base, by their mean where they overlap.
 
         Returns:
             `logits` of shape `(batch_size, num_bases, num_labels)` with
-            `num_bases = (sequence_length - 3) * stride + kmer`; what lies past a sequence's end has no meaning.
+            `num_bases = (sequence_length - 3) * stride + kmer`, of windows `(num_samples, longest, num_labels)`; what
+            lies past a sequence's end has no meaning.
         """
-        if token_type_ids is not None and bool((token_type_ids != 0).any()):
+        # A compiled or exported graph has no place for a check of values.
+        if token_type_ids is not None and not torch.compiler.is_compiling() and bool((token_type_ids != 0).any()):
             raise ValueError("predictions per base take one segment a row, but token_type_ids holds a segment B")
         output = self.genebert(
             input_ids,
@@ -400,13 +466,21 @@ class GeneBertForTokenClassification(GeneBertPreTrainedModel):
             region_values,
             region_mask,
             region_context_ids,
+            inputs_embeds,
+            overflow_to_sample_mapping=overflow_to_sample_mapping,
             return_dict=True,
             **kwargs,
         )
         if attention_mask is None:
-            attention_mask = torch.ones(output.last_hidden_state.shape[:2], device=output.last_hidden_state.device)
+            attention_mask = torch.ones_like(output.last_hidden_state[..., 0], dtype=torch.long)
         states_BLH = base_states(output.last_hidden_state, attention_mask, self.config.kmer, self.config.stride)
         logits = self.classifier(self.dropout(states_BLH))
+        if overflow_to_sample_mapping is not None:
+            if window_starts is None:
+                raise ValueError("predictions per base of windows need window_starts, as the processor writes it")
+            num_kmers_B = attention_mask.sum(dim=1) - 2  # [CLS] and [SEP]
+            num_bases_B = ((num_kmers_B - 1) * self.config.stride + self.config.kmer) * (num_kmers_B > 0)
+            logits = stitch_windows(logits, num_bases_B, overflow_to_sample_mapping, window_starts)
         loss = None
         if labels is not None:
             if labels.shape[1] > logits.shape[1]:
@@ -445,16 +519,17 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
         region_mask: torch.Tensor | None = None,
         region_context_ids: torch.LongTensor | None = None,
         alt_region_values: torch.FloatTensor | None = None,
+        alt_region_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         token_type_ids: torch.LongTensor | None = None,
-        **kwargs: Any,
-    ) -> SequenceClassifierOutput:
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> GeneBertForVariantEffectOutput:
         """
         Args:
             input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the reference allele.
             alt_input_ids (`torch.LongTensor` of shape `(batch_size, alt_sequence_length)`): the alternate allele.
-            alt_region_values (`torch.FloatTensor`, *optional*): shaped as `region_values`, the matrix as
-                the alternate allele changes it; default: that of the reference.
+            alt_region_values, alt_region_mask (*optional*): shaped as `region_values` and `region_mask`, the matrix
+                as the alternate allele changes it; default: that of the reference.
             labels (`torch.Tensor` of shape `(batch_size,)`, *optional*): effects (floats) or class ids.
             token_type_ids: not used (each allele is one segment); taken because tokenizers write it.
 
@@ -463,12 +538,15 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
         """
         if input_ids is None or alt_input_ids is None:
             raise ValueError("a variant needs both alleles: pass input_ids (reference) and alt_input_ids (alternate)")
-        shared = {"region_mask": region_mask, "region_context_ids": region_context_ids, "return_dict": True, **kwargs}
-        reference = self.genebert(input_ids, attention_mask, region_values=region_values, **shared)
+        shared = {"region_context_ids": region_context_ids, "return_dict": True, **kwargs}
+        reference = self.genebert(
+            input_ids, attention_mask, region_values=region_values, region_mask=region_mask, **shared
+        )
         alternate = self.genebert(
             alt_input_ids,
             alt_attention_mask,
             region_values=region_values if alt_region_values is None else alt_region_values,
+            region_mask=region_mask if alt_region_mask is None else alt_region_mask,
             **shared,
         )
         difference = self.features(alternate) - self.features(reference)
@@ -480,7 +558,14 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
             loss = F.mse_loss(logits.squeeze(-1).float(), labels.float())
         elif labels is not None:
             loss = mean_cross_entropy(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return GeneBertForVariantEffectOutput(
+            loss=loss,
+            logits=logits,
+            hidden_states=reference.hidden_states,
+            attentions=reference.attentions,
+            alt_hidden_states=alternate.hidden_states,
+            alt_attentions=alternate.attentions,
+        )
 
 
 GeneBertModel.register_for_auto_class("AutoModel")
@@ -506,7 +591,9 @@ __all__ = [
     "GeneBertForSequenceClassification",
     "GeneBertForTokenClassification",
     "GeneBertForVariantEffect",
+    "GeneBertForVariantEffectOutput",
     "GeneBertModel",
     "GeneBertModelOutput",
     "GeneBertPreTrainedModel",
+    "average_strands",
 ]

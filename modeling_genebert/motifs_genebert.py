@@ -384,9 +384,15 @@ class MotifBank:
 
     @classmethod
     def resolve(cls, name_or_path: str | os.PathLike) -> MotifBank:
-        """The bank that an argument means: the name of a JASPAR release (its CORE vertebrates), or a file."""
-        if re.fullmatch(r"JASPAR\d+", str(name_or_path)):
-            return cls.from_jaspar(release=str(name_or_path))
+        """The bank that an argument means: a part of a JASPAR release by name, or a file.
+
+        A name is `RELEASE[:COLLECTION[:TAX_GROUP]]`: `JASPAR2026` (its CORE vertebrates), `JASPAR2026:CORE:plants`,
+        `JASPAR2024:UNVALIDATED` (vertebrates), `JASPAR2024:CORE:all` (all taxonomic groups).
+        """
+        if re.fullmatch(r"JASPAR\d+(:\w+){0,2}", str(name_or_path)):
+            parts = str(name_or_path).split(":")
+            release, collection, tax_group = parts + ["CORE", "vertebrates"][len(parts) - 1 :]
+            return cls.from_jaspar(release, collection, None if tax_group == "all" else tax_group)
         if not os.path.isfile(name_or_path):
             raise FileNotFoundError(f"{name_or_path}: neither a motif file nor a JASPAR release such as JASPAR2026")
         return cls.from_file(name_or_path)

@@ -16,7 +16,8 @@ class GeneBertModelOutput(ModelOutput):
     Args:
         last_hidden_state (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
             Sequence states after fusion with the regions.
-        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): the sequence, pooled.
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): the sequence, pooled; where rows are
+            windows of samples, `(num_samples, hidden_size)`, as is `region_pooler_output`.
         region_pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): the regions, pooled.
         region_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_region_tokens, hidden_size)`):
             Region tokens: Swin's cells, then one token per column (a single "no region" token without regions).
@@ -63,4 +64,24 @@ class GeneBertForPreTrainingOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
-__all__ = ["GeneBertForPreTrainingOutput", "GeneBertModelOutput"]
+@dataclass
+class GeneBertForVariantEffectOutput(ModelOutput):
+    """
+    Output of [`GeneBertForVariantEffect`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `(1,)`, returned when `labels` were given): the loss.
+        logits (`torch.FloatTensor` of shape `(batch_size, num_labels)`): effects, or scores of classes.
+        hidden_states, attentions (`tuple`, *optional*): the sequence encoder's, for the reference allele.
+        alt_hidden_states, alt_attentions (`tuple`, *optional*): likewise for the alternate allele.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    alt_hidden_states: tuple[torch.Tensor, ...] | None = None
+    alt_attentions: tuple[torch.Tensor, ...] | None = None
+
+
+__all__ = ["GeneBertForPreTrainingOutput", "GeneBertForVariantEffectOutput", "GeneBertModelOutput"]

@@ -15,6 +15,7 @@ the whole table, the same in every process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -138,7 +139,13 @@ def next_region_partners(
     return _match(windows, rng, lambda _: group, windows.disjoint, has_next if among is None else has_next & among)
 
 
-def _match(windows, rng, group_of_round, fits, among) -> np.ndarray:
+def _match(
+    windows: WindowTable,
+    rng: np.random.Generator,
+    group_of_round: Callable[[int], np.ndarray],
+    fits: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    among: np.ndarray | None,
+) -> np.ndarray:
     """Shuffle within groups, pair neighbours, keep the pairs that fit, try again with the rest."""
     partner = np.full(len(windows), -1, dtype=np.int64)
     free = np.arange(len(windows)) if among is None else np.flatnonzero(among)
@@ -235,7 +242,15 @@ def mgm_evaluation_plan(windows: WindowTable, rng: np.random.Generator) -> Pairi
     return _evaluation_plan(rows, segment_b=windows.next_region[rows], hidden=True)
 
 
-def _evaluation_plan(row, *, hidden, matrix_row=None, segment_b=None, ngsp_label=None, srm_label=None) -> PairingPlan:
+def _evaluation_plan(
+    row: np.ndarray,
+    *,
+    hidden: bool,
+    matrix_row: np.ndarray | None = None,
+    segment_b: np.ndarray | None = None,
+    ngsp_label: np.ndarray | None = None,
+    srm_label: np.ndarray | None = None,
+) -> PairingPlan:
     count = len(row)
     return PairingPlan(
         row=row,

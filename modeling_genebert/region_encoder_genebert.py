@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from .attention_genebert import GeneBertSwinModel, run_encoder
 from .configuration_genebert import NUM_REGION_CHANNELS, GeneBertConfig
 
 
@@ -77,7 +77,7 @@ class GeneBertRegionEncoder(nn.Module):
     (its own motifs, undiluted: what a sequence is matched with).
     """
 
-    def __init__(self, config: GeneBertConfig):
+    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool = True):
         super().__init__()
         hidden_size, region_config = config.hidden_size, config.region_config
         self.config = config
@@ -91,11 +91,11 @@ class GeneBertRegionEncoder(nn.Module):
         self.mask_value = nn.Parameter(torch.zeros(region_config.num_channels))
         self.context_type_embeddings = nn.Embedding(2, hidden_size)
         self.no_region = nn.Parameter(torch.zeros(hidden_size))
-        self.swin = AutoModel.from_config(region_config, add_pooling_layer=False)
+        self.swin = GeneBertSwinModel(region_config, add_pooling_layer=False)
         self.token_dense = nn.Linear(region_config.hidden_size, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=1e-6)
-        self.pooling_query = nn.Linear(hidden_size, 1)
-        self.pooler = nn.Linear(2 * hidden_size, hidden_size)
+        self.pooling_query = nn.Linear(hidden_size, 1) if add_pooling_layer else None
+        self.pooler = nn.Linear(2 * hidden_size, hidden_size) if add_pooling_layer else None
 
     def forward(
         self,
@@ -106,7 +106,7 @@ class GeneBertRegionEncoder(nn.Module):
         **kwargs: Any,
     ) -> GeneBertRegionOutput:
         if region_values is None:
-            tokens = self.no_region.expand(batch_size, 1, -1)
+            tokens = self.no_region.repeat(batch_size, 1, 1)
             return GeneBertRegionOutput(last_hidden_state=tokens, pooler_output=self._pool(tokens))
 
         expected = (batch_size, NUM_REGION_CHANNELS, self.config.num_motif_rows, self.config.num_regions)
@@ -121,11 +121,11 @@ class GeneBertRegionEncoder(nn.Module):
         if region_context_ids is None:
             region_context_ids = torch.zeros(batch_size, dtype=torch.long, device=region_values.device)
 
-        cells = region_values.to(self.token_dense.weight.dtype)
+        cells = region_values.to(self.norm.weight.dtype)  # norms are not quantised
         if self.block_projection is not None:
             cells = self.block_projection(cells)
         cells = torch.where(present_BR[:, None, None, :], cells, self.mask_value[:, None, None])
-        swin = self.swin(pixel_values=cells, **kwargs)
+        swin = run_encoder(self.swin, self.config, pixel_values=cells, **kwargs)
         tokens = self.token_dense(swin.last_hidden_state)
         if self.block_projection is not None:
             columns = self.column_norm(cells.mean(dim=2).transpose(1, 2))
@@ -141,8 +141,10 @@ class GeneBertRegionEncoder(nn.Module):
             attentions=swin.attentions,
         )
 
-    def _pool(self, tokens_BSH: torch.Tensor) -> torch.Tensor:
+    def _pool(self, tokens_BSH: torch.Tensor) -> torch.Tensor | None:
         """All tokens by learned weights, and beside them the anchor's column: what a sequence is matched with."""
+        if self.pooling_query is None or self.pooler is None:
+            return None
         weights_BS1 = self.pooling_query(tokens_BSH).softmax(dim=1)
         pooled_BH = (weights_BS1 * tokens_BSH).sum(dim=1)
         # Columns are the last tokens; without columns (or regions) the last token stands for all.

@@ -7,12 +7,13 @@ array arithmetic, many times as fast, and leaves to the pipeline whatever is not
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers.tokenization_utils_base import BatchEncoding, TensorType, TruncationStrategy
+from transformers.tokenization_utils_base import BatchEncoding, EncodingFast, TensorType, TruncationStrategy
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 from transformers.utils import PaddingStrategy, logging
 
@@ -117,6 +118,30 @@ def truncate_counts(counts: list[int], room: int, strategy: TruncationStrategy) 
     return [count - excess if i == target else count for i, count in enumerate(counts)]
 
 
+class LazyBatchEncoding(BatchEncoding):
+    """[`BatchEncoding`] of plain DNA: the `tokenizers` library's encodings are made when they are first asked for.
+
+    That is, by `tokens()`, `word_ids()`, `char_to_token()` and the like, with the tokenizer as it then is. What is
+    pickled cannot make them any more.
+    """
+
+    make_encodings: Callable[[], Sequence[EncodingFast] | None] | None = None
+    _made: Sequence[EncodingFast] | None = None
+
+    @property
+    def _encodings(self) -> Sequence[EncodingFast] | None:
+        if self._made is None and self.make_encodings is not None:
+            self._made = self.make_encodings()
+        return self._made
+
+    @_encodings.setter
+    def _encodings(self, encodings: Sequence[EncodingFast] | None) -> None:
+        self._made = encodings
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"data": self.data, "encodings": self._made}
+
+
 class GeneBertTokenizer(TokenizersBackend):
     """
     Tokenizer that turns raw DNA into k-mers: any case, U read as T, no pre-splitting.
@@ -125,15 +150,16 @@ class GeneBertTokenizer(TokenizersBackend):
     has `num_tokens(length)` of them. A k-mer with any letter other than A, C, G, T (also white space) is `[UNK]`.
     The last token may reach beyond the end (with stride > 1, or when the sequence is shorter than k): it is then one
     `[UNK]` that stands for the tail, so that no base is lost. A special token written out in the text, such as
-    `[MASK]`, is read as that token.
+    `[MASK]`, is read as that token; to hide `n` bases with stride 1, write `[MASK]` `k + n - 1` times in their place,
+    once for each k-mer that covers one of them.
 
     The vocabulary is DNABERT's: `[PAD] [UNK] [CLS] [SEP] [MASK]`, then the k-mers in the order of
     `itertools.product("ATCG")`.
 
     `return_offsets_mapping=True` gives the bases that each token covers, 0-based and half-open: `(start, start + k)`,
-    the tail's `(start, length)`. Neighbours overlap by `k - stride`. (A bare `tokenizer.json` cannot express overlaps:
-    there a token owns its first `stride` bases only, the last token the rest.) Plain DNA is encoded without the
-    `tokenizers` library, so `BatchEncoding.tokens()`, `word_ids()`, ... are not there: use [`tokenize`] and offsets.
+    the tail's `(start, length)`. Neighbours overlap by `k - stride`. The `tokenizers` library cannot express overlaps:
+    in a bare `tokenizer.json`, and in `BatchEncoding.char_to_token()`, `token_to_chars()` and the like, a token owns
+    its first `stride` bases only, the last token the rest, and each k-mer is a word of its own.
 
     Decoding merges the overlaps and gives the DNA back in upper case, with T for U. What is lost: a base is N where
     every k-mer that covers it is `[UNK]` (so with stride 1 up to k - 1 good bases beside each N at the ends of a
@@ -148,15 +174,16 @@ class GeneBertTokenizer(TokenizersBackend):
             Step between the starts of neighbouring tokens in bp, 1 (overlapping) to `kmer` (non-overlapping). Not
             the `stride` of a call, which is the number of tokens that overflowing pieces share.
         vocab (`dict[str, int]`, *optional*):
-            Token -> id. Made from `kmer` where not given.
+            Token -> id. Made from `kmer` where not given. Special tokens that it lacks are added at its end (the
+            model's embeddings then need `resize_token_embeddings`).
         model_max_length (`int`, *optional*, defaults to 512):
             Longest input of the model in tokens, special tokens included.
         unk_token, sep_token, pad_token, cls_token, mask_token (`str`, *optional*):
             Special tokens.
 
     Raises:
-        ValueError: if `kmer` or `stride` is out of range, if `vocab` lacks a k-mer, or, when called, if an input is
-            not a string.
+        ValueError: if `kmer` or `stride` is out of range, if `vocab` lacks a k-mer or the `unk_token`, or, when
+            called, if an input is not a string.
     """
 
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
@@ -172,7 +199,7 @@ class GeneBertTokenizer(TokenizersBackend):
         pad_token: str = "[PAD]",
         cls_token: str = "[CLS]",
         mask_token: str = "[MASK]",
-        **kwargs,
+        **kwargs: Any,
     ):
         if not isinstance(kmer, int) or not 1 <= kmer <= MAX_KMER:
             raise ValueError(f"kmer must be an integer from 1 to {MAX_KMER} (bp), found {kmer!r}")
@@ -184,11 +211,12 @@ class GeneBertTokenizer(TokenizersBackend):
         special_tokens = tuple(str(token) for token in (pad_token, unk_token, cls_token, sep_token, mask_token))
         default_vocab = kmer_vocabulary(kmer, special_tokens)
         vocab = default_vocab if vocab is None else vocab
-        missing = [token for token in default_vocab if token not in vocab]
+        kmers = list(default_vocab)[len(special_tokens) :]
+        missing = [token for token in (*kmers, str(unk_token)) if token not in vocab]
         if missing:
             raise ValueError(
                 f"the vocabulary ({len(vocab)} tokens) lacks {len(missing)} tokens that kmer={kmer} needs, such as "
-                f"{missing[0]!r}: use the kmer and the special tokens that it was made for"
+                f"{missing[0]!r}: use the kmer and the unk_token that it was made for"
             )
         self._tokenizer = Tokenizer(models.WordLevel(vocab, unk_token=str(unk_token)))
         super().__init__(
@@ -205,7 +233,6 @@ class GeneBertTokenizer(TokenizersBackend):
             **kwargs,
         )
         set_kmer_pipeline(self._tokenizer, kmer, stride, self.unk_token, self.cls_token, self.sep_token)
-        kmers = list(default_vocab)[len(special_tokens) :]
         # Rank of a k-mer -> id; the last entry is what rank -1, a k-mer with an unknown base, finds.
         self._rank_to_id = np.array([vocab[token] for token in kmers] + [self.unk_token_id])
 
@@ -227,25 +254,34 @@ class GeneBertTokenizer(TokenizersBackend):
         tokens = [AddedToken(token, normalized=False) if isinstance(token, str) else token for token in new_tokens]
         return super()._add_tokens(tokens, special_tokens)
 
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs) -> list[str]:
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
+    ) -> list[str]:
         """The tokens of a sequence, or of a pair one after the other, as upper-case strings."""
         ids = self._encode_plus(text, pair, add_special_tokens=add_special_tokens, **kwargs)["input_ids"]
         return list(self.convert_ids_to_tokens(ids))
+
+    def train_new_from_iterator(self, *args: Any, **kwargs: Any) -> GeneBertTokenizer:
+        """Not there: the vocabulary is all k-mers, whatever the DNA."""
+        raise NotImplementedError(
+            f"a k-mer vocabulary is complete, there is nothing to train: use GeneBertTokenizer(kmer=..., stride=...), "
+            f"found kmer={self.kmer}, stride={self.stride}"
+        )
 
     def _decode(
         self,
         token_ids: int | list[int],
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> str:
         # Special tokens go last: without them two sequences would merge as if they overlapped.
         words = super()._decode(token_ids, False, clean_up_tokenization_spaces, **kwargs).split(" ")
         skipped = self.all_special_tokens if skip_special_tokens else ()
         return " ".join(word for word in words if word not in skipped)
 
-    def _encode_plus(  # type: ignore[override]
-        self, text: Any, text_pair: Any = None, return_tensors: str | TensorType | None = None, **options
+    def _encode_plus(  # type: ignore[override]  # transformers names all that options hold
+        self, text: Any, text_pair: Any = None, return_tensors: str | TensorType | None = None, **options: Any
     ) -> BatchEncoding:
         """What every call ends in. Plain DNA is encoded here, all else by the `tokenizers` pipeline."""
         if options.get("is_split_into_words"):
@@ -256,7 +292,7 @@ class GeneBertTokenizer(TokenizersBackend):
             is_empty = isinstance(text_pair, (str, list, tuple)) and len(text_pair) == 0
             text, text_pair = [text], None if text_pair is None or is_empty else [text_pair]
 
-        kept, encodings = None, None
+        kept = None
         if not options.get("is_split_into_words"):
             records = check_records(text, text_pair)
             text, text_pair = [record if len(record) == 2 else record[0] for record in records], None
@@ -264,19 +300,28 @@ class GeneBertTokenizer(TokenizersBackend):
         if kept is not None:
             data = self._join_rows(self._encode_dna(records, kept, **options), return_tensors, options)
         else:
-            try:
-                encoding = super()._encode_plus(text, text_pair, **options)
-            finally:  # else the next save would write this call's truncation and padding into tokenizer.json
-                self.backend_tokenizer.no_truncation()
-                self.backend_tokenizer.no_padding()
-            data, encodings = encoding.data, encoding.encodings
+            piped = self._run_pipeline(text, text_pair, options)
+            data = piped.data
             if "offset_mapping" in data:
                 data["offset_mapping"] = list(map(self._whole_kmers, data["input_ids"], data["offset_mapping"]))
             self._warn_if_mostly_unknown([np.array(ids) for ids in data["input_ids"]])
 
         if not is_batched and return_tensors is None and not options.get("return_overflowing_tokens"):
             data = {key: value[0] if isinstance(value[0], list) else value for key, value in data.items()}
-        return BatchEncoding(data, encodings, tensor_type=return_tensors)
+        if kept is None:
+            return BatchEncoding(data, piped.encodings, tensor_type=return_tensors)
+        encoding = LazyBatchEncoding(data, tensor_type=return_tensors, n_sequences=max(map(len, records), default=1))
+        options |= {"padding_side": options.get("padding_side") or self.padding_side, "verbose": False}
+        encoding.make_encodings = lambda: self._run_pipeline(text, None, options).encodings
+        return encoding
+
+    def _run_pipeline(self, text: list, text_pair: list | None, options: dict[str, Any]) -> BatchEncoding:
+        """What the `tokenizers` pipeline makes of a batch."""
+        try:
+            return super()._encode_plus(text, text_pair, **options)
+        finally:  # else the next save would write this call's truncation and padding into tokenizer.json
+            self.backend_tokenizer.no_truncation()
+            self.backend_tokenizer.no_padding()
 
     def _count_tokens(
         self,
@@ -286,7 +331,7 @@ class GeneBertTokenizer(TokenizersBackend):
         max_length: int | None = None,
         stride: int = 0,
         return_overflowing_tokens: bool = False,
-        **_,
+        **_: Any,
     ) -> list[list[int]] | None:
         """Tokens to keep of each sequence of each record; None where the pipeline has to do the work."""
         all_text = "\n".join("\n".join(record) for record in records)
@@ -314,7 +359,7 @@ class GeneBertTokenizer(TokenizersBackend):
         pad_to_multiple_of: int | None = None,
         padding_side: str | None = None,
         verbose: bool = True,
-        **_,
+        **_: Any,
     ) -> list[np.ndarray]:
         """Encode plain DNA with array arithmetic.
 
@@ -367,7 +412,11 @@ class GeneBertTokenizer(TokenizersBackend):
                     column += 1
                 token_types[columns.start : column] = type_id
             rows.append(row)
-            self._eventual_warn_about_too_long_sequence(range(width), max_length, verbose)  # type: ignore[arg-type]
+            self._eventual_warn_about_too_long_sequence(
+                range(width),  # type: ignore[arg-type]  # of the ids it reads but the number
+                max_length,
+                verbose,
+            )
         self._warn_if_mostly_unknown([row[0] for row in rows])
         return rows
 

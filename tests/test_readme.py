@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM
 
 from examples.pretrain import parse_args
 
@@ -24,7 +26,7 @@ COMMANDS = [
 
 
 def test_every_command_is_known():
-    known = ("make ", "python3 -m venv", ".venv/bin/python ", ".venv/bin/accelerate ", "accelerate ", "python -m ")
+    known = ("make ", "python3 -m venv", ".venv/bin/python ", ".venv/bin/accelerate ", "accelerate ", "python -m ", "python examples/")
     assert len(COMMANDS) >= 9
     assert [command for command in COMMANDS if not command.startswith(known)] == []
 
@@ -35,7 +37,8 @@ def test_make_targets_exist(command):
 
 
 def test_pip_command_is_the_makefiles():
-    makefile = (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv")
+    makefile = (ROOT / "Makefile").read_text()
+    makefile = makefile.replace("$(VENV)", ".venv").replace("$(CONSTRAINTS)", "constraints.txt")
     (command,) = [command for command in COMMANDS if "pip install" in command]
     assert command in makefile
 
@@ -63,14 +66,26 @@ def test_data_command_builds_a_set(atlas_folder, tmp_path):
     assert (tmp_path / "atlas" / "README.md").exists()
 
 
+def save_as_published(folder: Path):
+    """A tiny masked-LM model of DNABERT's kind, as a pickle."""
+    vocabulary_size = 5 + 4**6
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = BertConfig(vocab_size=vocabulary_size, architectures=["BertForMaskedLM"], **sizes)
+    config.save_pretrained(folder)
+    torch.save(BertForMaskedLM(config).state_dict(), folder / "pytorch_model.bin")
+
+
 def test_python_snippets_run_one_after_the_other(pretrained, tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "demo").symlink_to(pretrained)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(snippets) == 4
+    assert len(snippets) == 7
+    published = tmp_path / "DNA_bert_6"
+    save_as_published(published)
     for number, snippet in enumerate(snippets):
+        snippet = snippet.replace("zhihan1996/DNA_bert_6", str(published))
         exec(compile(snippet, f"README.md, snippet {number}", "exec"), names)
         if number == 0:
             assert names["inputs"]["input_ids"].shape == (2, 109)
@@ -81,5 +96,13 @@ def test_python_snippets_run_one_after_the_other(pretrained, tmp_path, monkeypat
             assert names["inputs"]["region_mask"].tolist() == [[0, 0, 1, 1, 1, 0, 0, 0]]
     assert names["classifier"](**names["inputs"]).logits.shape == (1, 2)
     assert names["per_base"](**names["inputs"]).logits.shape == (1, 176, 3)
-    assert names["effect"].shape == (1, 1)
+    assert names["effect"].shape == names["both_strands"].shape == (1, 1)
     assert names["effect"].item() != 0
+    assert names["effect"].item() != names["both_strands"].item()
+    assert names["windows"]["overflow_to_sample_mapping"].tolist() == [0, 0, 0, 1]
+    assert names["classifier"](**names["windows"]).logits.shape == (2, 2)
+    assert names["per_base"](**names["windows"]).logits.shape == (2, 1400, 3)
+    assert names["long_config"].sequence_config.max_position_embeddings == 8192
+    assert names["model"].config.kmer == 6
+    assert {name.split(".")[0] for name in names["info"]["unexpected_keys"]} == {"cls"}
+    assert "classifier.2.weight" in names["info"]["missing_keys"]

@@ -7,16 +7,19 @@ import sys
 import numpy as np
 import pytest
 import torch
+from transformers import Trainer, TrainingArguments
 
 from modeling_genebert import (
+    GeneBertDataCollatorForMaskedLM,
     GeneBertDataCollatorForPreTraining,
     GeneBertFeatureExtractor,
+    GeneBertForMaskedLM,
     GeneBertForPreTraining,
     GeneBertTokenizer,
     MotifBank,
     encode_dna,
 )
-from modeling_genebert.masking_genebert import kmer_ids
+from modeling_genebert.masking_genebert import RANDOM, SHOWN, kmer_ids
 
 from .conftest import make_model
 
@@ -148,6 +151,12 @@ def test_columns_of_a_window(extractor):
     assert (values[:, 2:] == 0).all()
 
 
+def test_scores_of_another_motif_bank_are_refused(extractor):
+    scores = np.zeros((4, 3), dtype=np.float16)
+    with pytest.raises(ValueError, match="scores of 3 motifs, the feature extractor's motif bank has 2"):
+        GeneBertDataCollatorForPreTraining(extractor, kmer=3)([example("ATCGAT", scores=scores)])
+
+
 def test_hidden_columns_leave_no_trace(extractor):
     collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3)
     mask = np.array([True, False, False, True])
@@ -186,8 +195,8 @@ print(random_batch())
 def random_batch():
     """Checksums of a batch of random examples, by name."""
     rng = np.random.default_rng(0)
-    counts = [rng.integers(1, 9, size=(5, 4)).astype(np.float32) for _ in range(3)]
-    bank = MotifBank(["M1", "M2", "M3"], ["A", "B", "C"], ["f"] * 3, counts)
+    counts = [rng.integers(1, 9, size=(5, 4)).astype(np.float32) for _ in range(2)]
+    bank = MotifBank(["M1", "M2"], ["A", "B"], ["f"] * 2, counts)
     collator = GeneBertDataCollatorForPreTraining(GeneBertFeatureExtractor(bank, num_regions=4), mask_probability=0.4)
     pairs = [(random_dna(rng, 40), random_dna(rng, 40)) for _ in range(4)]
     examples = [example(*pair, seed=(1, row)) for row, pair in enumerate(pairs)]
@@ -226,7 +235,7 @@ def all_masked(monkeypatch):
 
     draw = masking_genebert.draw_spans
     monkeypatch.setattr(
-        masking_genebert, "draw_spans", lambda *args, **kwargs: np.minimum(draw(*args, **kwargs), 1).astype(np.uint8)
+        masking_genebert, "draw_spans", lambda *args, **kwargs: (draw(*args, **kwargs) != SHOWN).astype(np.uint8)
     )
 
 
@@ -262,9 +271,11 @@ def test_random_bases_stand_in_the_tiles_of_a_negative_too(extractor, monkeypatc
     from modeling_genebert import masking_genebert
 
     scored = []
-    tile_values = extractor.tile_values
-    monkeypatch.setattr(extractor, "tile_values", lambda codes: scored.append(codes[0]) or tile_values(codes))
-    monkeypatch.setattr(masking_genebert, "draw_spans", lambda shape, *_, **__: np.full(shape, 2, dtype=np.uint8))
+    tile_columns = extractor.tile_columns
+    monkeypatch.setattr(extractor, "tile_columns", lambda codes: scored.append(codes[0]) or tile_columns(codes))
+    monkeypatch.setattr(
+        masking_genebert, "draw_spans", lambda length, *_, **__: np.full((2, length), RANDOM, np.uint8)
+    )
     collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3)
     rng = np.random.default_rng(0)
     dna, other = random_dna(rng, 200), random_dna(rng, 200)
@@ -308,3 +319,76 @@ def test_the_model_takes_a_batch(bank):
     output = make_model(GeneBertForPreTraining)(**batch)
     assert output.loss.isfinite()
     assert len(output.prediction_logits) == (batch["labels"] != -100).sum() > 0
+
+
+def test_masked_lm_without_masks_is_the_tokenizer():
+    dna = ["ATCGATTACAT", "ATN", "at", "GATTACAGATTACA"]
+    for kmer, stride in [(3, 1), (6, 1), (4, 2), (3, 3)]:
+        tokenizer = GeneBertTokenizer(kmer=kmer, stride=stride)
+        collator = GeneBertDataCollatorForMaskedLM(tokenizer, mlm_probability=0.0, pad_to_multiple_of=8)
+        batch = collator([{"sequence": sequence} for sequence in dna])
+        tokens = tokenizer(dna, return_tensors="pt", padding=True, pad_to_multiple_of=8)
+        assert set(batch) == {"input_ids", "attention_mask", "token_type_ids", "labels"}
+        for name in ("input_ids", "attention_mask", "token_type_ids"):
+            assert torch.equal(batch[name], tokens[name])
+        assert (batch["labels"] == -100).all()
+
+
+def test_masked_lm_hides_bases_from_all_kmers():
+    rng = np.random.default_rng(0)
+    dna = [random_dna(rng, length) for length in (200, 150, 80) * 200]
+    tokenizer = GeneBertTokenizer(kmer=6)
+    true = tokenizer(dna, return_tensors="pt", padding=True)["input_ids"]
+    torch.manual_seed(0)
+    collator = GeneBertDataCollatorForMaskedLM(tokenizer)
+    batch, other = (collator([{"sequence": sequence} for sequence in dna]) for _ in range(2))
+    labelled = batch["labels"] != -100
+    assert torch.equal(batch["labels"][labelled], true[labelled])
+    assert torch.equal(batch["input_ids"][~labelled], true[~labelled])
+    assert (true[labelled] > 4).all()
+    # Not labelled: six shown bases in a row, of which the first is with 0.85, each next one with 1 - 0.15 / 0.85 / 4.
+    share = float(labelled.sum() / (true > 4).sum())
+    assert share == pytest.approx(1 - 0.85 * (1 - 0.15 / 0.85 / 4) ** 5, abs=0.015)
+    # Runs of [MASK] are spans and the 5 k-mers before: never shorter than 6, but at the ends of a sequence.
+    masks = (batch["input_ids"][:, 6:70] == 4).numpy()
+    for row in masks:
+        inner = "".join("01"[int(is_mask)] for is_mask in row).strip("1")
+        assert all(len(run) >= 6 for run in inner.split("0") if run)
+    assert not torch.equal(batch["labels"], other["labels"])
+    torch.manual_seed(0)
+    again = collator([{"sequence": sequence} for sequence in dna])
+    assert all(torch.equal(batch[name], again[name]) for name in batch)
+
+
+def test_masked_lm_refuses_what_it_cannot_mask():
+    collator = GeneBertDataCollatorForMaskedLM(GeneBertTokenizer(kmer=3))
+    with pytest.raises(ValueError, match=r"Example 1 .*'sequence', found the keys \['text'\].*remove_unused_columns"):
+        collator([{"sequence": "ACGTACGT"}, {"text": "ACGT"}])
+    vocab = GeneBertTokenizer(kmer=3).get_vocab()
+    vocab["AAA"], vocab["AAT"] = vocab["AAT"], vocab["AAA"]
+    with pytest.raises(ValueError, match=r"use GeneBertTokenizer\(kmer=3\)"):
+        GeneBertDataCollatorForMaskedLM(GeneBertTokenizer(kmer=3, vocab=vocab))
+
+
+def test_trainer_takes_raw_dna(tmp_path):
+    rng = np.random.default_rng(0)
+    model = make_model(GeneBertForMaskedLM)
+    before = model.predictions.dense.weight.detach().clone()
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path),
+        max_steps=2,
+        per_device_train_batch_size=4,
+        learning_rate=1e-2,
+        remove_unused_columns=False,
+        report_to="none",
+        save_strategy="no",
+        use_cpu=True,
+    )
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=[{"sequence": random_dna(rng, length)} for length in (20, 30, 25, 38) * 4],
+        data_collator=GeneBertDataCollatorForMaskedLM(GeneBertTokenizer(kmer=3)),
+    )
+    assert np.isfinite(trainer.train().training_loss)
+    assert not torch.equal(model.predictions.dense.weight, before)

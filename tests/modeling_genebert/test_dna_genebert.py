@@ -28,6 +28,36 @@ def test_reverse_complement_literal():
     assert reverse_complement(batch).tolist() == [encode_dna("GTT").tolist(), encode_dna("NCA").tolist()]
 
 
+@pytest.mark.parametrize(
+    ("sequence", "expected"),
+    [
+        ("AACGTN", "NACGTT"),
+        ("gaTTaca", "tgtAAtc"),
+        ("UuAC", "GTaA"),
+        ("RYSWKMBDHVN", "NBDHVKMWSRY"),
+        ("ryswkmbdhvn", "nbdhvkmwsry"),
+        ("", ""),
+    ],
+)
+def test_reverse_complement_of_a_string_literal(sequence, expected):
+    assert reverse_complement(sequence) == expected
+
+
+@pytest.mark.parametrize(
+    ("sequence", "message"),
+    [
+        ("ACG-T", r"position 3 \(0-based\) of the sequence is '-', expected one of the IUPAC letters"),
+        ("ACGT\n", r"position 4 \(0-based\) of the sequence is '\\n'"),
+        ("\u212aA", r"position 0 .* is '\u212a'"),  # the Kelvin sign, whose lower case is k
+        ("AXEL", r"position 1 .* is 'X'"),
+        (None, "expected a DNA string or an array of base codes, found NoneType"),
+    ],
+)
+def test_reverse_complement_refuses(sequence, message):
+    with pytest.raises(ValueError, match=message):
+        reverse_complement(sequence)
+
+
 def test_kmer_codes_literal():
     # k-mers in the order AA AT AC AG TA TT TC TG CA CT CC CG GA GT GC GG
     codes = encode_dna("ATCGNAG")
@@ -56,6 +86,14 @@ def test_reverse_complement_twice_is_the_same(sequence):
     codes = encode_dna(sequence)
     assert decode_dna(codes) == sequence
     assert decode_dna(reverse_complement(reverse_complement(codes))) == sequence
+
+
+@given(st.text("ACGTRYSWKMBDHVNacgtryswkmbdhvn", max_size=30))
+def test_reverse_complement_of_a_string_twice_is_the_same(sequence):
+    opposite = reverse_complement(sequence)
+    assert reverse_complement(opposite) == sequence
+    assert len(opposite) == len(sequence)
+    assert encode_dna(opposite).tolist() == reverse_complement(encode_dna(sequence)).tolist()
 
 
 @pytest.mark.parametrize("k", [1, 3, 4])

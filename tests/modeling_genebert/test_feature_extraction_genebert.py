@@ -191,8 +191,9 @@ def test_save_and_load(extractor, tmp_path):
     mine, other = extractor(sequences=["ACGTTTAACG"]), loaded(sequences=["ACGTTTAACG"])
     for name in extractor.model_input_names:
         np.testing.assert_array_equal(mine[name], other[name])
-    from_file = GeneBertFeatureExtractor.from_pretrained(tmp_path / "preprocessor_config.json")
-    assert from_file.to_dict() == extractor.to_dict()
+    for load in (GeneBertFeatureExtractor.from_pretrained, GeneBertFeatureExtractor.from_json_file):
+        from_file = load(tmp_path / "preprocessor_config.json")
+        assert from_file.to_dict() == extractor.to_dict()
 
 
 def test_another_bank_is_refused(extractor, bank, tmp_path):

@@ -26,11 +26,16 @@ A, T, C, G, N = range(5)
 ATC, TCG, CGA, GAT = 11, 32, 49, 54
 
 
+def seeded(num_segments, seed=0):
+    return SegmentRandom(np.array([(seed, row) for row in range(num_segments)]))
+
+
 def mask_by_hand(monkeypatch, sequence, action, **arguments):
     """Mask one sequence where `action` says: . shown, M masked, R random, K kept."""
-    actions = np.array([[".MRK".index(letter) for letter in action]], dtype=np.uint8)
+    kinds = {".": SHOWN, "M": MASKED, "R": RANDOM, "K": KEPT}
+    actions = np.array([[kinds[letter] for letter in action]], dtype=np.uint8)
     monkeypatch.setattr(masking_genebert, "draw_spans", lambda *args, **kwargs: actions)
-    return mask_segments(encode_dna(sequence)[None], np.random.default_rng(0), kmer=3, **arguments)
+    return mask_segments(encode_dna(sequence)[None], seeded(1), kmer=3, **arguments)
 
 
 def test_kmer_ids():
@@ -99,7 +104,7 @@ def test_a_hidden_base_is_covered_by_masks_only(kmer, stride_share, extra_kmers,
     rng = np.random.default_rng(seed)
     codes = rng.integers(4, size=(3, kmer + extra_kmers * stride)).astype(np.uint8)
     codes[rng.random(codes.shape) < unknown] = N
-    masked = mask_segments(codes, rng, kmer=kmer, stride=stride, probability=probability)
+    masked = mask_segments(codes, seeded(3, seed), kmer=kmer, stride=stride, probability=probability)
     assert masked.input_ids.shape == masked.labels.shape == (3, extra_kmers + 1)
     for row in range(3):
         for token in range(extra_kmers + 1):
@@ -126,18 +131,39 @@ def runs(mask):
 
 
 def test_share_and_length_of_spans():
-    action = draw_spans((4000, 256), np.random.default_rng(0))
-    assert (action != SHOWN).mean() == pytest.approx(0.15, abs=0.005)
-    lengths = runs(action != SHOWN)
-    assert lengths.mean() == pytest.approx(4.3, abs=0.15)  # 4, and a little more where spans touch
-    assert lengths.min() == 1 and lengths.max() > 12
-    for probability, mean_length in [(0.3, 4), (0.15, 8), (0.05, 4)]:
-        action = draw_spans((2000, 512), np.random.default_rng(1), probability=probability, mean_length=mean_length)
-        assert (action != SHOWN).mean() == pytest.approx(probability, rel=0.04)
+    inside = draw_spans(256, seeded(8000)) != SHOWN
+    assert inside.mean() == pytest.approx(0.15, abs=0.003)
+    # As likely at the ends as in the middle.
+    assert inside[:, :8].mean() == pytest.approx(0.15, abs=0.01)
+    assert inside[:, -8:].mean() == pytest.approx(0.15, abs=0.01)
+    # Geometric: each base of a span is the last one with probability 1/4. The ends of a segment cut spans off.
+    lengths = runs(
+        inside & ~np.minimum.accumulate(inside, axis=1) & ~np.minimum.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
+    )
+    assert lengths.mean() == pytest.approx(4.0, abs=0.1)
+    for length in range(1, 9):
+        assert (lengths == length).mean() == pytest.approx(0.25 * 0.75 ** (length - 1), abs=0.006)
+    for probability, mean_length in [(0.3, 4), (0.15, 8), (0.05, 4), (0.4, 1), (0.8, 4)]:
+        action = draw_spans(512, seeded(2000), probability=probability, mean_length=mean_length)
+        assert (action != SHOWN).mean() == pytest.approx(probability, rel=0.03)
+
+
+def test_spans_do_not_know_of_each_other():
+    """The number of bases in spans varies between segments as in the Markov chain that the spans are."""
+    inside = draw_spans(256, seeded(8000)) != SHOWN
+    again = 1 - 1 / 4 - 0.15 / 0.85 / 4  # correlation of neighbouring bases
+    found = np.corrcoef(inside[:, 100], inside[:, 101])[0, 1], np.corrcoef(inside[:, 100], inside[:, 104])[0, 1]
+    assert found == pytest.approx((again, again**4), abs=0.04)
+
+
+@pytest.mark.parametrize(("probability", "mean_length"), [(0.81, 4.0), (0.15, 0.5), (-0.1, 4.0), (0.6, 1.0)])
+def test_impossible_spans_are_refused(probability, mean_length):
+    with pytest.raises(ValueError, match="expected"):
+        draw_spans(64, seeded(2), probability=probability, mean_length=mean_length)
 
 
 def test_80_10_10_drawn_once_a_span():
-    action = draw_spans((4000, 256), np.random.default_rng(0))
+    action = draw_spans(256, seeded(8000))
     inside = action != SHOWN
     shares = [(action == kind).sum() / inside.sum() for kind in (MASKED, RANDOM, KEPT)]
     assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.006)
@@ -148,7 +174,7 @@ def test_80_10_10_drawn_once_a_span():
 
 def test_nothing_is_masked_at_probability_0():
     codes = np.random.default_rng(0).integers(4, size=(5, 64)).astype(np.uint8)
-    masked = mask_segments(codes, np.random.default_rng(0), kmer=3, probability=0.0)
+    masked = mask_segments(codes, seeded(5), kmer=3, probability=0.0)
     np.testing.assert_array_equal(masked.input_ids, kmer_ids(codes, 3))
     np.testing.assert_array_equal(masked.visible, codes)
     assert (masked.labels == -100).all() and (masked.hidden_bases == -100).all()
@@ -157,7 +183,7 @@ def test_nothing_is_masked_at_probability_0():
 def test_the_rng_decides_everything():
     codes = np.random.default_rng(0).integers(4, size=(5, 64)).astype(np.uint8)
     before = codes.copy()
-    first, second, other = (mask_segments(codes, np.random.default_rng(seed)) for seed in (7, 7, 8))
+    first, second, other = (mask_segments(codes, seeded(5, seed)) for seed in (7, 7, 8))
     for name in ("input_ids", "labels", "visible", "hidden_bases"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert (first.labels != other.labels).any()
@@ -193,7 +219,7 @@ def test_hidden_base_probabilities_against_a_slow_loop(kmer, stride):
 
 def test_certain_predictions_give_the_true_bases(monkeypatch):
     masked = mask_by_hand(monkeypatch, "ATCGATCG", "...MM...")
-    labels = torch.from_numpy(masked.labels)
+    labels = torch.from_numpy(masked.labels.astype(np.int64))
     logits = torch.nn.functional.one_hot(labels[labels != -100], 69) * 50.0
     probabilities = hidden_base_probabilities(logits, labels, 8, kmer=3)
     np.testing.assert_array_equal(probabilities.argmax(dim=-1)[0, 3:5], [G, A])
@@ -210,18 +236,29 @@ def test_a_segment_draws_the_same_whatever_its_neighbours():
     assert len({row.tobytes() for row in together.hidden_bases}) == 4
 
 
+def test_a_longer_segment_begins_with_the_same_masks():
+    codes = np.random.default_rng(0).integers(4, size=(50, 256), dtype=np.uint8)
+    whole, part = mask_segments(codes, seeded(50)), mask_segments(codes[:, :100], seeded(50))
+    np.testing.assert_array_equal(whole.hidden_bases[:, :100], part.hidden_bases)
+    np.testing.assert_array_equal(whole.visible[:, :100], part.visible)
+
+
 def test_segment_random_has_the_right_distributions():
-    rng = SegmentRandom(np.arange(400)[:, None])
-    uniform, other = rng.random((400, 250)), rng.random((400, 250))
-    assert uniform.min() >= 0 and uniform.max() < 1
+    rng = seeded(400)
+    uniform, other = rng.random(250), rng.random(250)
+    assert uniform.shape == (400, 250) and uniform.min() >= 0 and uniform.max() < 1
     assert uniform.mean() == pytest.approx(0.5, abs=0.004)
     assert uniform.var() == pytest.approx(1 / 12, abs=0.002)
     assert np.corrcoef(uniform.ravel(), other.ravel())[0, 1] == pytest.approx(0, abs=0.015)
     assert np.corrcoef(uniform[:, 1:].ravel(), uniform[:, :-1].ravel())[0, 1] == pytest.approx(0, abs=0.015)
     assert np.corrcoef(uniform[1:].ravel(), uniform[:-1].ravel())[0, 1] == pytest.approx(0, abs=0.015)
-    lengths = rng.geometric(0.25, (400, 250))
+    lengths = rng.geometric(4, 250)
     assert lengths.min() == 1
     assert lengths.mean() == pytest.approx(4, abs=0.06)
     assert (lengths == 1).mean() == pytest.approx(0.25, abs=0.01)
-    assert np.bincount(rng.integers(4, (400, 250)).ravel()) == pytest.approx([25000] * 4, abs=700)
-    assert (rng.geometric(1.0, (2, 3)) == 1).all()
+    assert (rng.geometric(1, 3) == 1).all() and (rng.geometric(1e300, 3) == 1 + 2**31).all()
+    bases = rng.bases(250)
+    assert bases.shape == (400, 250) and bases.dtype == np.uint8
+    assert np.bincount(bases.ravel()) == pytest.approx([25000] * 4, abs=700)
+    for lag in (1, 8):
+        assert np.corrcoef(bases[:, lag:].ravel(), bases[:, :-lag].ravel())[0, 1] == pytest.approx(0, abs=0.015)

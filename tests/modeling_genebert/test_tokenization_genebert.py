@@ -306,6 +306,54 @@ def test_tokenizer_json_remembers_no_call(tmp_path):
     assert (saved["truncation"], saved["padding"]) == (None, None)
 
 
+# Between tokens and bases: BatchEncoding's methods -----------------------------------------------------------------
+
+
+def test_tokens_words_and_bases():
+    encoding = tokenizer_of(3, 1)("ATTGC", "CCCA")
+    assert encoding.is_fast and encoding.n_sequences == 2
+    assert encoding.tokens() == ["[CLS]", "ATT", "TTG", "TGC", "[SEP]", "CCC", "CCA", "[SEP]"]
+    assert encoding.word_ids() == [None, 0, 1, 2, None, 0, 1, None]
+    assert encoding.sequence_ids() == [None, 0, 0, 0, None, 1, 1, None]
+    # A base belongs to the token that starts there, the last ones to the last token.
+    assert [encoding.char_to_token(base) for base in range(5)] == [1, 2, 3, 3, 3]
+    assert [encoding.char_to_token(base, sequence_index=1) for base in range(4)] == [5, 6, 6, 6]
+    assert [tuple(encoding.token_to_chars(token)) for token in (1, 2, 3)] == [(0, 1), (1, 2), (2, 5)]
+    assert [encoding.token_to_word(token) for token in (1, 3, 6)] == [0, 2, 1]
+    assert [encoding.token_to_sequence(token) for token in (0, 1, 6)] == [None, 0, 1]
+    assert tuple(encoding.word_to_tokens(2)) == (3, 4)
+    assert tuple(encoding.word_to_chars(2)) == (2, 5)
+    assert encoding.char_to_word(4) == 2
+
+
+def test_tokens_of_a_batch_keep_the_calls_options():
+    tokenizer = GeneBertTokenizer(kmer=3)
+    encoding = tokenizer(
+        ["ATTGC", "CC"], padding=True, padding_side="left", truncation=True, max_length=4, return_tensors="pt"
+    )
+    tokenizer.padding_side = "right"
+    for row, ids in enumerate(encoding["input_ids"].tolist()):
+        assert encoding.tokens(row) == tokenizer.convert_ids_to_tokens(ids) == encoding[row].tokens
+    assert encoding.tokens(1) == ["[PAD]", "[CLS]", "[UNK]", "[SEP]"]
+    assert tokenizer.backend_tokenizer.padding is None and tokenizer.backend_tokenizer.truncation is None
+
+
+def test_encodings_are_made_only_when_asked_for(monkeypatch):
+    tokenizer = GeneBertTokenizer(kmer=3)
+    encoding = tokenizer(["ATTGC", "CCCA"])
+    monkeypatch.setattr(tokenizer, "_run_pipeline", None)
+    again = pickle.loads(pickle.dumps(encoding))
+    assert again == encoding
+    with pytest.raises(ValueError, match="not available"):
+        again.tokens()
+    assert pickle.loads(pickle.dumps(tokenizer_of(1, 1)("AT")[0])).tokens == ["[CLS]", "A", "T", "[SEP]"]
+
+
+def test_there_is_nothing_to_train():
+    with pytest.raises(NotImplementedError, match="a k-mer vocabulary is complete, there is nothing to train"):
+        tokenizer_of(3, 1).train_new_from_iterator([["ACGT"]], 10)
+
+
 # Decoding --------------------------------------------------------------------------------------------------------
 
 
@@ -386,6 +434,15 @@ def test_another_vocabulary_order():
     tokenizer = GeneBertTokenizer(kmer=2, vocab=vocab)
     assert tokenizer("ACGNTT", padding="max_length", max_length=8)["input_ids"] == [18, 1, 6, 19, 19, 15, 17, 20]
     assert tokenizer.backend_tokenizer.encode("ACGNTT").ids[:7] == [18, 1, 6, 19, 19, 15, 17]
+
+
+def test_another_special_token_at_loading(tmp_path):
+    tokenizer_of(3, 1).save_pretrained(tmp_path)
+    tokenizer = GeneBertTokenizer.from_pretrained(tmp_path, cls_token="(CLS)")
+    assert (len(tokenizer), tokenizer.cls_token_id) == (70, 69)
+    assert tokenizer("AAAA")["input_ids"] == tokenizer.backend_tokenizer.encode("AAAA").ids == [69, 5, 5, SEP]
+    with pytest.raises(ValueError, match="lacks 1 tokens that kmer=3 needs, such as '<unk>'"):
+        GeneBertTokenizer.from_pretrained(tmp_path, unk_token="<unk>")
 
 
 REMOTE_CODE_SCRIPT = """
