@@ -8,6 +8,7 @@ from setuptools import setup
 EXTRAS = {
     "motifs": ["pyjaspar>=4.0"],
     "datasets": ["datasets>=5.0", "pyarrow>=21", "tqdm"],
+    "inputs": ["anndata>=0.11"],
     "plots": ["matplotlib>=3.8"],
     "pretrain": ["accelerate>=1.10"],
     "lora": ["peft>=0.19.1"],

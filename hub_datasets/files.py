@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 
 # Every bgzip file ends with this empty block (SAM specification, section 4.1.2): without it the file was cut.
@@ -37,7 +37,7 @@ def read_line_blocks(path: str | Path, block_size: int = 1 << 24) -> Iterator[by
             if raw.read() != _BGZIP_END:
                 raise ValueError(f"{path}: truncated bgzip file (no end marker); copy or download it again")
         raw.seek(0)
-        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if magic[:2] == b"\x1f\x8b" else raw  # type: ignore[assignment]
+        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if magic[:2] == b"\x1f\x8b" else raw
         try:
             while block := stream.read(block_size):
                 yield block + stream.readline()

@@ -1,4 +1,4 @@
-"""Reading a genome from FASTA."""
+"""Reading a genome from FASTA or 2bit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from modeling_genebert.dna_genebert import UNKNOWN_BASE, encode_dna
 
 from .files import read_line_blocks
+from .two_bit import is_two_bit, read_two_bit
 
 
 _IUPAC = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv.-*\r\n"
@@ -19,14 +20,14 @@ _BLOCK_SIZE = 1 << 24
 
 
 class Genome:
-    """A genome read from a FASTA file: plain, gzip or bgzip.
+    """A genome read from a FASTA file (plain, gzip or bgzip) or a 2bit file, told by its content.
 
     The file is read once from end to end, checked, and unpacked (upper case, one byte a base) into an anonymous
     temporary file, in `$TMPDIR`, that vanishes with the object. So memory stays small for a genome of any size, a
     plain gzip file is as good as an indexed one, and nothing is ever written beside the input.
 
     Args:
-        path: FASTA file; a record's name is the first word after `>`.
+        path: FASTA file, in which a record's name is the first word after `>`, or 2bit file.
 
     Attributes:
         path: the file it was read from.
@@ -34,7 +35,7 @@ class Genome:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not a FASTA, empty, truncated, or two records of one name.
+        ValueError: not a FASTA or 2bit file, empty, truncated, or two records of one name.
     """
 
     def __init__(self, path: str | Path):
@@ -42,12 +43,15 @@ class Genome:
         self.chromosomes: dict[str, int] = {}
         self._offsets: dict[str, int] = {}
         self._bases = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the genome)
-        self._unpack()
+        if is_two_bit(self.path):
+            self._unpack_two_bit()
+        else:
+            self._unpack_fasta()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[Genome], tuple[Path]]:
         return Genome, (self.path,)
 
-    def _unpack(self) -> None:
+    def _unpack_fasta(self) -> None:
         name = None
         line = 1
         for block in read_line_blocks(self.path, _BLOCK_SIZE):
@@ -72,6 +76,14 @@ class Genome:
                 line += record.count(b"\n")
         if not self.chromosomes:
             raise ValueError(f"{self.path}: empty file, expected a FASTA file")
+
+    def _unpack_two_bit(self) -> None:
+        for name, blocks in read_two_bit(self.path, _BLOCK_SIZE):
+            self._offsets[name] = self._bases.tell()
+            self.chromosomes[name] = 0
+            for bases in blocks:
+                self._bases.write(bases)
+                self.chromosomes[name] += len(bases)
 
     def _append(self, name: str, bases: bytes, line: int) -> None:
         if unexpected := bases.translate(None, _IUPAC).strip():

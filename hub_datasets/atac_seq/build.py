@@ -18,9 +18,9 @@ from modeling_genebert.motifs_genebert import MOTIFS_FILE_NAME, MotifBank
 
 from ..files import sha256_of
 from ..genome import Genome
-from ..intervals import find_peak_files
 from .card import dataset_card, summary_table
 from .consensus import Consensus, GenomeAxis, build_consensus
+from .peak_sources import PeakInputs, find_peaks
 from .tables import region_tables, window_table
 from .windows import AtacSeqOptions, make_windows, split_names
 
@@ -36,6 +36,8 @@ def build_atac_seq(
     peaks: str | Path | Iterable[str | Path],
     output_dir: str | Path,
     motifs: str | Path | MotifBank = "JASPAR2026",
+    blacklist: str | Path | None = None,
+    source_dir: str | Path | None = None,
     num_workers: int = 1,
     overwrite: bool = False,
     **options: Any,
@@ -46,14 +48,18 @@ def build_atac_seq(
     as it is; the same inputs always give the same bytes.
 
     Args:
-        genome: FASTA file (plain, gzip or bgzip).
-        peaks: peak files and folders of them, one file a cell type: see `find_peak_files` and `read_peaks`.
+        genome: FASTA file (plain, gzip or bgzip) or 2bit file.
+        peaks: peak files and folders of them, one file a cell type; sample sheets; AnnData files of single cells; or
+            the name of a public corpus: see `find_peaks`.
         output_dir: the folder to write.
-        motifs: a JASPAR release by name, a motif file, or a bank.
+        motifs: a JASPAR release by name, a motif file, or a bank: see `MotifBank.resolve`.
+        blacklist: BED file of intervals that no region may overlap.
+        source_dir: a folder with the files of the public corpus, where they should not be downloaded.
         num_workers: processes that score motifs; changes no byte of the result.
         overwrite: replace a set that was built before with other options or from other files.
         options: fields of [`AtacSeqOptions`]: region_width, num_regions, max_span, max_gap, stride,
-            validation_chromosomes, test_chromosomes, held_out_cell_types, max_n_fraction.
+            validation_chromosomes, test_chromosomes, held_out_cell_types, max_n_fraction; for single cells also
+            cell_type_column, min_cells_per_cell_type, min_cells_per_peak, min_cell_fraction_per_peak.
 
     Returns:
         What is in `build_info.json`: options, checksums of the inputs, cell types in order, what became of their
@@ -65,16 +71,16 @@ def build_atac_seq(
     """
     settings = AtacSeqOptions(**options)
     output_dir = Path(output_dir)
-    peak_files = find_peak_files(peaks)
+    peak_inputs = find_peaks(peaks, settings, source_dir)
     bank = motifs if isinstance(motifs, MotifBank) else MotifBank.resolve(motifs)
-    recipe = {"options": asdict(settings), "inputs": describe_inputs(genome, peak_files, bank)}
+    recipe = {"options": asdict(settings), "inputs": describe_inputs(genome, peak_inputs, bank, blacklist)}
     if existing := _read_existing(output_dir, recipe, overwrite):
         print(f"{output_dir} was already built from these files with these options: nothing to do.")
         print(summary_table(existing))
         return existing
 
     with _folder_made_whole(output_dir, overwrite) as partial:
-        opened, axis, consensus = prepare(genome, peak_files, settings)
+        opened, axis, consensus = prepare(genome, peak_inputs, settings, blacklist)
         _write_shards(partial, "regions", "train", region_tables(consensus, opened, bank, num_workers))
         splits = {}
         for split in split_names(settings):
@@ -89,6 +95,9 @@ def build_atac_seq(
             "anchor_index": settings.anchor_index,
             "chromosomes": opened.chromosomes,
             "cell_types": consensus.cell_types,
+            "metadata": {name: source.metadata for name, source in peak_inputs.sources.items() if source.metadata},
+            "left_out": peak_inputs.left_out,
+            "corpus": asdict(peak_inputs.corpus) if peak_inputs.corpus else None,
             "peaks": {cell_type: asdict(counts) for cell_type, counts in consensus.counts.items()},
             "num_consensus_regions": len(consensus),
             "splits": splits,
@@ -102,20 +111,23 @@ def build_atac_seq(
 
 
 def prepare(
-    genome: str | Path, peak_files: dict[str, Path], options: AtacSeqOptions
+    genome: str | Path, peak_inputs: PeakInputs, options: AtacSeqOptions, blacklist: str | Path | None = None
 ) -> tuple[Genome, GenomeAxis, Consensus]:
     """Read genome and peaks, check the names among the options, and make the consensus regions."""
     opened = Genome(genome)
-    options.check_names(list(opened.chromosomes), list(peak_files))
-    axis = GenomeAxis(opened, spacing=options.region_width)
-    return opened, axis, build_consensus(axis, peak_files, options.region_width, options.max_n_fraction)
+    options.check_names(list(opened.chromosomes), list(peak_inputs.sources))
+    axis = GenomeAxis(opened, options.region_width, blacklist)
+    return opened, axis, build_consensus(axis, peak_inputs.sources, options.region_width, options.max_n_fraction)
 
 
-def describe_inputs(genome: str | Path, peak_files: dict[str, Path], motifs: MotifBank) -> dict[str, Any]:
+def describe_inputs(
+    genome: str | Path, peak_inputs: PeakInputs, motifs: MotifBank, blacklist: str | Path | None = None
+) -> dict[str, Any]:
     """Names and checksums of everything that a build is made from."""
     return {
         "genome": _describe_file(Path(genome)),
-        "peaks": {cell_type: _describe_file(file) for cell_type, file in peak_files.items()},
+        "peaks": {name: _describe_file(file) for name, file in peak_inputs.files.items()},
+        "blacklist": _describe_file(Path(blacklist)) if blacklist else None,
         "motifs": {"source": motifs.source, "num_motifs": len(motifs), "fingerprint": motifs.fingerprint},
     }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from datasets.builder import Key
 
 from modeling_genebert.motifs_genebert import MotifBank
 
-from ..intervals import find_peak_files
 from .build import describe_inputs, prepare
+from .peak_sources import PeakInputs, find_peaks
 from .tables import region_features, region_tables, window_features, window_table
 from .windows import AtacSeqOptions, make_windows, split_names
 
@@ -24,16 +25,20 @@ class AtacSeqConfig(datasets.BuilderConfig, AtacSeqOptions):
     """What [`AtacSeq`] takes beside the fields of [`AtacSeqOptions`].
 
     Args:
-        genome: FASTA file.
-        peaks: peak files and folders of them.
+        genome: FASTA or 2bit file.
+        peaks: peak files and folders of them, sample sheets, AnnData files, or a public corpus: see `find_peaks`.
         motifs: a JASPAR release by name, or a motif file.
+        blacklist: BED file of intervals that no region may overlap.
+        source_dir: a folder with the files of the public corpus.
     """
 
     genome: str | Path | None = None
     peaks: Any = None
     motifs: str | Path = "JASPAR2026"
+    blacklist: str | Path | None = None
+    source_dir: str | Path | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         datasets.BuilderConfig.__post_init__(self)
         AtacSeqOptions.__post_init__(self)
 
@@ -41,12 +46,16 @@ class AtacSeqConfig(datasets.BuilderConfig, AtacSeqOptions):
     def options(self) -> AtacSeqOptions:
         return AtacSeqOptions(**{field.name: getattr(self, field.name) for field in fields(AtacSeqOptions)})
 
+    @property
+    def peak_inputs(self) -> PeakInputs:
+        return find_peaks(self.peaks, self.options, self.source_dir)
+
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         # The name of the cache folder follows from what is in the input files, not from where they lie.
         if self.genome is None or self.peaks is None:
             raise ValueError("AtacSeq needs genome=FILE and peaks=FILES_OR_FOLDER")
         recipe = {field.name: getattr(self.options, field.name) for field in fields(AtacSeqOptions)}
-        recipe |= describe_inputs(self.genome, find_peak_files(self.peaks), MotifBank.resolve(self.motifs))
+        recipe |= describe_inputs(self.genome, self.peak_inputs, MotifBank.resolve(self.motifs), self.blacklist)
         return super().create_config_id(recipe, custom_features)
 
 
@@ -72,7 +81,7 @@ class AtacSeq(datasets.ArrowBasedBuilder):
         super().__init__(*args, dataset_name=dataset_name, **kwargs)
 
     def _info(self) -> datasets.DatasetInfo:
-        cell_types = list(find_peak_files(self.config.peaks))
+        cell_types = list(self.config.peak_inputs.sources)
         if self.config.name == "regions":
             features = region_features(cell_types)
         else:
@@ -81,17 +90,17 @@ class AtacSeq(datasets.ArrowBasedBuilder):
 
     def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
         options = self.config.options
-        genome, axis, consensus = prepare(self.config.genome, find_peak_files(self.config.peaks), options)
+        genome, axis, consensus = prepare(self.config.genome, self.config.peak_inputs, options, self.config.blacklist)
+        tables: dict[str, Callable[[], Iterator[pa.Table]]]
         if self.config.name == "regions":
-            motifs = MotifBank.resolve(self.config.motifs)
-            tables = {"train": lambda: region_tables(consensus, genome, motifs)}
+            tables = {"train": partial(region_tables, consensus, genome, MotifBank.resolve(self.config.motifs))}
         else:
 
             def window_tables(split: str) -> Iterator[pa.Table]:
                 return (window_table(windows, consensus) for windows in make_windows(consensus, axis, options, split))
 
             present = [split for split in split_names(options) if any(make_windows(consensus, axis, options, split))]
-            tables = {split: lambda split=split: window_tables(split) for split in present}  # type: ignore[misc]
+            tables = {split: partial(window_tables, split) for split in present}
         return [datasets.SplitGenerator(split, gen_kwargs={"tables": table}) for split, table in tables.items()]
 
     def _generate_tables(self, tables: Any) -> Iterator[tuple[Key, pa.Table]]:

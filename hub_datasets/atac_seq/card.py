@@ -51,7 +51,8 @@ _CELL_TYPES = """\
 
 What became of the peaks in each file. A peak was used (its summit lies in a region) or skipped: unknown chromosome =
 not in the genome; past chromosome end = the peak or its region reaches beyond it; duplicate = twice in the file; too
-many N = in its region; overlap = its region overlaps a stronger one and its summit lies in none.
+many N = in its region; blacklist = its region overlaps the blacklist; overlap = its region overlaps a stronger one
+and its summit lies in none.
 """
 
 
@@ -94,6 +95,8 @@ def dataset_card(info: dict[str, Any]) -> str:
     ]
     files = [["genome", inputs["genome"]["file"], f"`{inputs['genome']['sha256']}`"]]
     files += [[name, file["file"], f"`{file['sha256']}`"] for name, file in inputs["peaks"].items()]
+    if inputs["blacklist"]:
+        files.append(["blacklist", inputs["blacklist"]["file"], f"`{inputs['blacklist']['sha256']}`"])
     motifs = inputs["motifs"]
     files.append(["motifs", f"{motifs['source']} ({motifs['num_motifs']} motifs)", f"`{motifs['fingerprint']}`"])
     sections = [
@@ -105,6 +108,7 @@ def dataset_card(info: dict[str, Any]) -> str:
         _USE,
         _CELL_TYPES,
         _markdown(*_peak_rows(info)),
+        *_more_of_cell_types(info),
         "## Splits\n\nSplits by chromosome; windows never cross from one to another.\n",
         _markdown(["split", "windows"], [[split, f"{rows:,}"] for split, rows in info["splits"].items()]),
         _markdown(["held out", "names"], held_out),
@@ -127,10 +131,13 @@ def summary_table(info: dict[str, Any]) -> str:
         for row in [header, *rows]
     ]
     splits = ", ".join(f"{split} {rows:,}" for split, rows in info["splits"].items()) or "none"
+    corpus = info["corpus"]
     return "\n".join(
         [
+            *([f"{corpus['name']}: {corpus['description']}; licence: {corpus['licence']}"] if corpus else []),
             "Peaks (read = used + skipped by reason):",
             *lines,
+            *(f"Left out: {cell_type}: {reason}" for cell_type, reason in info["left_out"].items()),
             f"Consensus regions: {info['num_consensus_regions']:,}",
             f"Windows: {splits}",
         ]
@@ -148,6 +155,21 @@ def _peak_rows(info: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         held_out = " (held out)" if cell_type in info["options"]["held_out_cell_types"] else ""
         rows.append([cell_type + held_out, *(f"{number:,}" for number in numbers)])
     return header, [*rows, ["all", *(f"{total:,}" for total in totals)]]
+
+
+def _more_of_cell_types(info: dict[str, Any]) -> list[str]:
+    """Sections on the public corpus, on metadata and on cell types that were left out, where there are such."""
+    sections = []
+    if corpus := info["corpus"]:
+        names = ("name", "description", "genome_build", "citation", "licence")
+        sections += ["Public corpus:\n", _markdown(["", ""], [[name, corpus[name]] for name in names])]
+    if info["metadata"]:
+        columns = list(dict.fromkeys(column for values in info["metadata"].values() for column in values))
+        rows = [[name, *(values.get(column, "") for column in columns)] for name, values in info["metadata"].items()]
+        sections.append(_markdown(["cell type", *columns], rows))
+    if info["left_out"]:
+        sections.append(_markdown(["left out", "why"], [list(pair) for pair in info["left_out"].items()]))
+    return sections
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -9,25 +9,32 @@ wide, and a region has the same coordinates in every cell type.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from ..genome import Genome, name_some, naming_hint
-from ..intervals import Peaks, read_peaks
+from ..intervals import Peaks, mid_ranks, read_peaks
+
+
+if TYPE_CHECKING:
+    from .peak_sources import PeakSource
 
 
 # Why a peak was not used, in the order in which the reasons are tried: its chromosome is not in the genome; it, or the
-# region round its summit, reaches beyond the chromosome; the file has it twice; its region holds too many N; its
-# region overlaps a stronger one, in which its summit does not lie.
+# region round its summit, reaches beyond the chromosome; the file has it twice; its region holds too many N, or
+# overlaps the blacklist; its region overlaps a stronger one, in which its summit does not lie.
 NO_CHROMOSOME = "unknown chromosome"
 PAST_END = "past chromosome end"
 DUPLICATE = "duplicate"
 TOO_MANY_N = "too many N"
+BLACKLISTED = "blacklist"
 OVERLAP = "overlap"
-SKIP_REASONS = (NO_CHROMOSOME, PAST_END, DUPLICATE, TOO_MANY_N, OVERLAP)
+SKIP_REASONS = (NO_CHROMOSOME, PAST_END, DUPLICATE, TOO_MANY_N, BLACKLISTED, OVERLAP)
 
 
 @dataclass(frozen=True)
@@ -70,14 +77,23 @@ class Consensus:
 class GenomeAxis:
     """The chromosomes laid end to end on one axis, with room between them, so that a position is a single number.
 
+    Args:
+        genome: whose chromosomes.
+        spacing: room between two chromosomes, bp.
+        blacklist: BED file of intervals that no region may overlap.
+
     Attributes:
         names: chromosome names, in the genome's order.
         lengths: bp.
         offsets: where each chromosome begins on the axis.
         unknown_runs: runs of letters other than A, C, G, T on the axis, int64 of shape `(num_runs, 2)`, sorted.
+        blacklist: intervals of the blacklist on the axis, merged, int64 of shape `(num_intervals, 2)`, sorted.
+
+    Raises:
+        ValueError: the blacklist cannot be read, or shares no chromosome with the genome.
     """
 
-    def __init__(self, genome: Genome, spacing: int):
+    def __init__(self, genome: Genome, spacing: int, blacklist: str | Path | None = None):
         self.names = list(genome.chromosomes)
         self.lengths = np.array(list(genome.chromosomes.values()), dtype=np.int64)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths + spacing)[:-1]])
@@ -85,12 +101,31 @@ class GenomeAxis:
             [genome.unknown_runs(name) + offset for name, offset in zip(self.names, self.offsets, strict=True)]
         )
         self._unknown_before_run = np.concatenate([[0], np.cumsum(np.diff(self.unknown_runs, axis=1))])
+        self.blacklist = np.empty((0, 2), np.int64) if blacklist is None else self._merged(blacklist)
 
     def chrom_index(self, names: np.ndarray) -> np.ndarray:
         """Index of each chromosome name, -1 where the genome has no such chromosome."""
         distinct, inverse = np.unique(names, return_inverse=True)
         index = {name: position for position, name in enumerate(self.names)}
         return np.array([index.get(str(name), -1) for name in distinct], dtype=np.int32)[inverse]
+
+    def _merged(self, path: str | Path) -> np.ndarray:
+        """The intervals of a BED file on the axis, overlapping and adjoining ones made one."""
+        intervals = read_peaks(path)
+        chrom = self.chrom_index(intervals.chrom)
+        known = chrom >= 0
+        if not known.any():
+            raise ValueError(_no_shared_chromosome(path, "the blacklist has", intervals.chrom, self.names))
+        start, end = ((position + self.offsets[chrom])[known] for position in (intervals.start, intervals.end))
+        order = np.argsort(start)
+        start, end = start[order], np.maximum.accumulate(end[order])
+        is_first = np.append(True, start[1:] > end[:-1])
+        return np.stack([start[is_first], end[np.append(is_first[1:], True)]], axis=1)
+
+    def in_blacklist(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """bool: whether each interval of the axis overlaps the blacklist, by one base or more."""
+        following = np.searchsorted(self.blacklist[:, 1], start, side="right")  # the first that ends after the start
+        return np.append(self.blacklist[:, 0], np.iinfo(np.int64).max)[following] < end
 
     def count_unknown(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """How many unknown bases (N) lie in each interval of the axis."""
@@ -103,19 +138,6 @@ class GenomeAxis:
         last_run_end = self.unknown_runs[np.maximum(num_runs, 1) - 1, 1]
         beyond = np.where(num_runs > 0, np.maximum(last_run_end - position, 0), 0)
         return self._unknown_before_run[num_runs] - beyond
-
-
-def mid_ranks(values: np.ndarray) -> np.ndarray:
-    """Rank of each value among the known ones, divided by their number: in (0, 1], equal values share their mean rank.
-
-    NaN stays NaN.
-    """
-    ranks = np.full(len(values), np.nan, dtype=np.float32)
-    known = ~np.isnan(values)
-    _, inverse, counts = np.unique(values[known], return_inverse=True, return_counts=True)
-    last_rank = np.cumsum(counts)
-    ranks[known] = ((last_rank - (counts - 1) / 2) / max(1, known.sum()))[inverse]
-    return ranks
 
 
 def keep_strongest(position: np.ndarray, strength: np.ndarray, cell_type: np.ndarray, width: int) -> np.ndarray:
@@ -152,23 +174,20 @@ class _PlacedPeaks:
     rank: np.ndarray  # mid-rank of the signal over the whole file, NaN = not measured
     crosses_end: np.ndarray  # bool: the fixed-width interval reaches beyond the chromosome
     too_many_n: np.ndarray  # bool, of the others: it holds too many N
+    blacklisted: np.ndarray  # bool, of the others: it overlaps the blacklist
     skipped: dict[str, int]  # of the peaks that are not here
 
     @property
     def candidate(self) -> np.ndarray:
         """bool: the fixed-width interval may become a region."""
-        return ~self.crosses_end & ~self.too_many_n
+        return ~self.crosses_end & ~self.too_many_n & ~self.blacklisted
 
 
-def _place(peaks: Peaks, path: Path, axis: GenomeAxis, region_width: int, max_n_fraction: float) -> _PlacedPeaks:
+def _place(peaks: Peaks, place: str, axis: GenomeAxis, region_width: int, max_n_fraction: float) -> _PlacedPeaks:
     rank = mid_ranks(peaks.signal)
     chrom = axis.chrom_index(peaks.chrom)
     if (chrom < 0).all():
-        names = [str(name) for name in np.unique(peaks.chrom)]
-        raise ValueError(
-            f"{path}: none of its chromosomes is in the genome: the peaks have {name_some(names)}; "
-            f"the genome has {name_some(axis.names)}{naming_hint(names, axis.names)}"
-        )
+        raise ValueError(_no_shared_chromosome(place, "the peaks have", peaks.chrom, axis.names))
     length = axis.lengths[chrom]
     offset = axis.offsets[chrom]
     summit = np.where(peaks.summit >= 0, peaks.summit, (peaks.start + peaks.end) // 2)
@@ -187,12 +206,14 @@ def _place(peaks: Peaks, path: Path, axis: GenomeAxis, region_width: int, max_n_
     crosses_end = (start < 0) | (start + region_width > length[placed])
     axis_start = start + offset[placed]
     num_unknown = axis.count_unknown(axis_start, axis_start + region_width)
+    too_many_n = ~crosses_end & (num_unknown > max_n_fraction * region_width)
     return _PlacedPeaks(
         num_read=len(peaks),
         summit=(summit + offset)[placed],
         rank=rank[placed],
         crosses_end=crosses_end,
-        too_many_n=~crosses_end & (num_unknown > max_n_fraction * region_width),
+        too_many_n=too_many_n,
+        blacklisted=~crosses_end & ~too_many_n & axis.in_blacklist(axis_start, axis_start + region_width),
         skipped={
             NO_CHROMOSOME: int(no_chromosome.sum()),
             PAST_END: int(past_end.sum()),
@@ -201,31 +222,39 @@ def _place(peaks: Peaks, path: Path, axis: GenomeAxis, region_width: int, max_n_
     )
 
 
+def _no_shared_chromosome(place: str | Path, they_have: str, chrom: np.ndarray, genome_names: list[str]) -> str:
+    names = [str(name) for name in np.unique(chrom)]
+    return (
+        f"{place}: none of its chromosomes is in the genome: {they_have} {name_some(names)}; "
+        f"the genome has {name_some(genome_names)}{naming_hint(names, genome_names)}"
+    )
+
+
 def build_consensus(
-    axis: GenomeAxis, peak_files: dict[str, Path], region_width: int, max_n_fraction: float
+    axis: GenomeAxis, sources: Mapping[str, PeakSource], region_width: int, max_n_fraction: float
 ) -> Consensus:
     """Read the peaks of all cell types and make the consensus regions, open or closed in each cell type.
 
     Strength is the mid-rank of a peak's signal within its own file (0.5 where the file has no signal), so that files
     of different depth count alike. A region is open in a cell type if the summit of one of its peaks (the midpoint
     where the summit is unknown) lies inside it. Every peak within the genome can support a region, also one whose own
-    interval could not become a region because it holds too many N.
+    interval could not become a region because it holds too many N or overlaps the blacklist.
 
     Args:
         axis: the genome's chromosomes.
-        peak_files: cell type -> peak file.
+        sources: cell type -> its peaks.
         region_width: width of the regions, bp.
         max_n_fraction: a region may hold at most this fraction of bases other than A, C, G, T.
 
     Raises:
-        ValueError: a file cannot be read, shares no chromosome with the genome, or has no usable peak.
+        ValueError: peaks cannot be read, share no chromosome with the genome, or none of them is usable.
     """
-    cell_types = list(peak_files)
+    cell_types = list(sources)
     placed = []
-    for cell_type in (progress := tqdm(cell_types, desc="Reading peaks", unit="file", disable=None)):
+    for cell_type in (progress := tqdm(cell_types, desc="Reading peaks", unit="cell type", disable=None)):
         progress.set_postfix_str(cell_type)
-        path = peak_files[cell_type]
-        placed.append(_place(read_peaks(path), path, axis, region_width, max_n_fraction))
+        source = sources[cell_type]
+        placed.append(_place(source.read(), source.place, axis, region_width, max_n_fraction))
 
     position = keep_strongest(
         np.concatenate([peaks.summit[peaks.candidate] for peaks in placed]) - region_width // 2,
@@ -248,9 +277,10 @@ def build_consensus(
         skipped = dict.fromkeys(SKIP_REASONS, 0) | peaks.skipped
         skipped[PAST_END] += int((~supports & peaks.crosses_end).sum())
         skipped[TOO_MANY_N] += int((~supports & peaks.too_many_n).sum())
+        skipped[BLACKLISTED] += int((~supports & peaks.blacklisted).sum())
         skipped[OVERLAP] += int((~supports & peaks.candidate).sum())
         counts[cell_type] = PeakCounts(peaks.num_read, int(supports.sum()), skipped, int(is_open.sum()))
-    _check_counts(counts, peak_files)
+    _check_counts(counts, sources)
 
     chrom = np.searchsorted(axis.offsets, position, side="right").astype(np.int32) - 1
     return Consensus(
@@ -264,13 +294,13 @@ def build_consensus(
     )
 
 
-def _check_counts(counts: dict[str, PeakCounts], peak_files: dict[str, Path]) -> None:
+def _check_counts(counts: dict[str, PeakCounts], sources: Mapping[str, PeakSource]) -> None:
     doubtful = []
     for cell_type, count in counts.items():
         if not count.used:
             reasons = ", ".join(f"{number} {reason}" for reason, number in count.skipped.items() if number)
             raise ValueError(
-                f"{peak_files[cell_type]}: none of its {count.read} peaks can be used ({reasons}); "
+                f"{sources[cell_type].place}: none of its {count.read} peaks can be used ({reasons}); "
                 "give the genome build of the peaks, or leave the file out"
             )
         if count.skipped[PAST_END] > (count.read - count.skipped[NO_CHROMOSOME]) / 2:

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from modeling_genebert.data_collator_genebert import GeneBertDataCollatorForPreTraining
 from modeling_genebert.dna_genebert import UNKNOWN_BASE
 from modeling_genebert.masking_genebert import hidden_base_probabilities
 from modeling_genebert.pairing_genebert import (
@@ -112,7 +113,7 @@ class ContextModel:
 
 def evaluate_pretraining(
     model: torch.nn.Module,
-    collator: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+    collator: GeneBertDataCollatorForPreTraining,
     atac: AtacSeqSet,
     split: str = "validation",
     settings: EvaluationSettings | None = None,
@@ -178,7 +179,15 @@ def evaluate_pretraining(
 
 
 class _Evaluation:
-    def __init__(self, model, collator, atac, windows, region_ids, settings):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        collator: GeneBertDataCollatorForPreTraining,
+        atac: AtacSeqSet,
+        windows: WindowTable,
+        region_ids: np.ndarray,
+        settings: EvaluationSettings,
+    ):
         self.model, self.collator, self.atac = model, collator, atac
         self.windows, self.region_ids, self.settings = windows, region_ids, settings
 

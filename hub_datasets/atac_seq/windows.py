@@ -39,8 +39,20 @@ class AtacSeqOptions:
     max_n_fraction: float = field(
         default=0.0, metadata={"help": "A region may hold at most this fraction of unknown bases (N)."}
     )
+    cell_type_column: str | None = field(
+        default=None, metadata={"help": "Of .h5ad files: the column of obs with the cell types."}
+    )
+    min_cells_per_cell_type: int = field(
+        default=100, metadata={"help": "Of .h5ad files: cell types with fewer cells are left out."}
+    )
+    min_cells_per_peak: int = field(
+        default=5, metadata={"help": "Of .h5ad files: a peak is accessible in at least so many cells of a cell type."}
+    )
+    min_cell_fraction_per_peak: float = field(
+        default=0.01, metadata={"help": "Of .h5ad files: and in at least this fraction of the cell type's cells."}
+    )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.validation_chromosomes = list(self.validation_chromosomes)
         self.test_chromosomes = list(self.test_chromosomes)
         self.held_out_cell_types = list(self.held_out_cell_types)
@@ -50,11 +62,17 @@ class AtacSeqOptions:
             ("max_span", 0),
             ("max_gap", 0),
             ("stride", 1),
+            ("min_cells_per_cell_type", 1),
+            ("min_cells_per_peak", 1),
         ]:
             if getattr(self, name) < smallest:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least {smallest}")
         if not 0 <= self.max_n_fraction < 1:
             raise ValueError(f"max_n_fraction={self.max_n_fraction}: expected 0 <= fraction < 1")
+        if not 0 <= self.min_cell_fraction_per_peak <= 1:
+            raise ValueError(
+                f"min_cell_fraction_per_peak={self.min_cell_fraction_per_peak}: expected 0 <= fraction <= 1"
+            )
         if twice := set(self.validation_chromosomes) & set(self.test_chromosomes):
             raise ValueError(f"{', '.join(sorted(twice))}: in both validation_chromosomes and test_chromosomes")
 

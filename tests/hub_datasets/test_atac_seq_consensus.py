@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub_datasets.atac_seq.consensus import Consensus, GenomeAxis, build_consensus, keep_strongest, mid_ranks
+from hub_datasets.atac_seq.peak_sources import PeakSource
 from hub_datasets.atac_seq.windows import AtacSeqOptions, make_windows, split_names
 from hub_datasets.genome import Genome
+from hub_datasets.intervals import read_peaks
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_axis_counts_unknown_bases(tmp_path):
 def peak_file(tmp_path, name, lines):
     path = tmp_path / name
     path.write_text("\n".join(lines))
-    return path
+    return PeakSource(str(path), partial(read_peaks, path))
 
 
 def narrow(chrom, start, end, signal, summit):
@@ -132,6 +136,42 @@ def test_wrong_build_is_said(tmp_path):
     )
     with pytest.raises(ValueError, match=expected):
         build_consensus(axis, {"a": path}, 10, 0.0)
+
+
+def test_blacklist(tmp_path):
+    make_axis(tmp_path, "ACGT" * 50)
+    blacklist = tmp_path / "blacklist.bed"
+    # Adjoining and overlapping intervals, in any order, one on a chromosome that the genome lacks.
+    blacklist.write_text("c1\t40\t50\nc9\t1\t5\nc1\t12\t18\nc1\t50\t52\nc1\t14\t16\n")
+    axis = GenomeAxis(Genome(tmp_path / "genome.fa"), 10, blacklist)
+    assert axis.blacklist.tolist() == [[12, 18], [40, 52]]
+    starts = np.array([0, 2, 3, 17, 18, 30, 31, 51, 52])
+    expected = [False, False, True, True, False, False, True, True, False]
+    assert axis.in_blacklist(starts, starts + 10).tolist() == expected
+
+    # 35-45 overlaps the blacklist; 30-40 touches it only. The summit at 38 lies in 30-40 all the same.
+    lines = [narrow("c1", 30, 50, 9, 40), narrow("c1", 30, 40, 5, 35), narrow("c1", 33, 53, 7, 38)]
+    consensus = build_consensus(axis, {"a": peak_file(tmp_path, "a.narrowPeak", lines)}, 10, 0.0)
+    assert consensus.start.tolist() == [30]
+    assert consensus.counts["a"].used == 2
+    assert {reason: number for reason, number in consensus.counts["a"].skipped.items() if number} == {"blacklist": 1}
+    blacklist.write_text("1\t40\t50\n")
+    with pytest.raises(
+        ValueError, match=r"blacklist.bed: none of its chromosomes is in the genome: the blacklist has 1"
+    ):
+        GenomeAxis(Genome(tmp_path / "genome.fa"), 10, blacklist)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(intervals=st.lists(st.tuples(st.integers(0, 150), st.integers(1, 30)), min_size=1, max_size=12))
+def test_blacklist_equals_the_rule_written_out(tmp_path, intervals):
+    make_axis(tmp_path, "ACGT" * 50)
+    blacklist = tmp_path / "blacklist.bed"
+    blacklist.write_text("".join(f"c1\t{start}\t{start + length}\n" for start, length in intervals))
+    axis = GenomeAxis(Genome(tmp_path / "genome.fa"), 10, blacklist)
+    starts = np.arange(190)
+    expected = [any(s < start + 10 and start < s + length for s, length in intervals) for start in starts]
+    assert axis.in_blacklist(starts, starts + 10).tolist() == expected
 
 
 def consensus_of(axis, chrom, start, is_open, width=10):

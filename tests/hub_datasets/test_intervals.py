@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub_datasets.intervals import find_peak_files, read_peaks
+from hub_datasets import intervals as intervals_module
+from hub_datasets.files import read_line_blocks
+from hub_datasets.intervals import Peaks, concatenate_peaks, find_peak_files, read_peaks
 
 
 NARROW_PEAK = (
@@ -170,3 +172,87 @@ def test_any_bytes_give_peaks_or_one_clear_error(tmp_path, content):
     else:
         assert len(peaks) > 0
         assert (peaks.start >= 0).all() and (peaks.start < peaks.end).all()
+
+
+ODD_COLUMNS = [
+    " ",
+    ".",
+    "-1",
+    "+5",
+    "0x1F",
+    " 0X1F",
+    "1_0",
+    "nan",
+    "inf",
+    "5.0",
+    "1e400",
+    "",
+    "7\r",
+    "\r7",
+    "#x",
+    "track",
+    "\xe9",
+]
+ODD_LINES = ["", "  ", "# comment", "\xe9", "track\t1\t2\t.\t0\t.\t1\t1\t1\t0", "\t" * 9, "chr1\t1\t2"]
+
+
+@st.composite
+def nearly_ordinary_lines(draw):
+    """Ordinary narrowPeak lines, but for one column or one line."""
+    lines = []
+    for _ in range(draw(st.integers(1, 3))):
+        start, length = draw(st.integers(0, 40)), draw(st.integers(1, 30))
+        offset = draw(st.integers(-1, length - 1))
+        lines.append(
+            [f"chr{start % 3}", start, start + length, "peak_0x", 0, ".", draw(st.floats(0, 1e6)), 1, 1, offset]
+        )
+    if draw(st.booleans()):
+        draw(st.sampled_from(lines))[draw(st.sampled_from([0, 1, 2, 3, 6, 9]))] = draw(st.sampled_from(ODD_COLUMNS))
+    texts = ["\t".join(map(str, columns)) for columns in lines]
+    if draw(st.booleans()):
+        texts.insert(draw(st.integers(0, len(texts))), draw(st.sampled_from(ODD_LINES)))
+    return draw(st.sampled_from(["\n", "\r\n", "\r"])).join(texts)
+
+
+@settings(max_examples=400, deadline=None)
+@given(nearly_ordinary_lines())
+def test_the_fast_reader_gives_what_the_careful_one_gives(text):
+    block = text.encode()
+    layout = intervals_module._Layout(num_columns=10, signal_column=7, summit_column=10)
+    fast = intervals_module._parse_clean_block(block, layout)
+    if fast is not None:
+        careful = intervals_module._parse_block("a", block, 1, layout)
+        for column in ("chrom", "start", "end", "summit", "signal"):
+            same(getattr(fast, column), getattr(careful, column))
+            assert getattr(fast, column).dtype == getattr(careful, column).dtype
+
+
+@pytest.mark.parametrize("columns", [3, 4, 5, 9, 10])
+def test_ordinary_files_are_read_the_fast_way(tmp_path, monkeypatch, columns):
+    monkeypatch.setattr(intervals_module, "_parse_block", None)
+    line = ["chrX", "7", "19", "a0x\tb"[:3], ".", "+", "3.5", "1", "1", "4"][:columns]
+    path = tmp_path / "a.bed"
+    path.write_text("track name=x\n\n" + ("\t".join(line) + "\r\n") * 3)
+    peaks = read_peaks(path)
+    same(peaks.chrom, ["chrX"] * 3)
+    same(peaks.start, [7] * 3)
+    same(peaks.signal, [3.5 if columns == 10 else np.nan] * 3)
+    same(peaks.summit, [11 if columns == 10 else -1] * 3)
+
+
+def test_line_numbers_are_right_in_a_later_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(intervals_module, "read_line_blocks", lambda path: read_line_blocks(path, block_size=10))
+    path = tmp_path / "a.bed"
+    path.write_text("# one\n# two\n# three\n" + "".join(f"c\t{i}\t{i + 5}\n" for i in range(10)) + "c\t9\tx\n")
+    with pytest.raises(ValueError, match=r"a.bed:14: found 'c\\t9\\tx', expected a chromosome"):
+        read_peaks(path)
+    path.write_text(path.read_text()[:-6])
+    same(read_peaks(path).start, range(10))
+
+
+def test_take_and_concatenate():
+    peaks = Peaks(*(np.array(column) for column in (["a", "b"], [1, 2], [5, 9], [3, -1], [0.5, np.nan])))
+    both = concatenate_peaks([peaks, peaks.take(np.array([1]), signal=np.array([7.0]))])
+    same(both.chrom, ["a", "b", "b"])
+    same(both.summit, [3, -1, -1])
+    same(both.signal, [0.5, np.nan, 7.0])
