@@ -6,7 +6,7 @@ from setuptools import setup
 
 
 EXTRAS = {
-    "motifs": ["pyjaspar>=4.0"],
+    "motifs": ["pyjaspar>=4.0", "numba>=0.60"],
     "datasets": ["datasets>=5.0", "pyarrow>=21", "tqdm"],
     "inputs": ["anndata>=0.11"],
     "plots": ["matplotlib>=3.8"],
@@ -19,6 +19,7 @@ EXTRAS["test"] = [
     *("pytest>=8", "hypothesis>=6.100", "parameterized>=0.9"),
     *("pyfaidx>=0.8", "pysam>=0.22", "scikit-learn>=1.4", "pillow>=10"),
 ]
+EXTRAS["benchmarks"] = ["lightmotif>=0.10", "memelite>=0.5", "MOODS-python>=1.9.4"]
 EXTRAS["dev"] = ["ruff>=0.11", "mypy>=1.15"]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 

@@ -26,6 +26,7 @@ AUTO_MAP = {
     "AutoModelForTokenClassification": "modeling_genebert.GeneBertForTokenClassification",
     "AutoModelForVariantEffect": "modeling_genebert.GeneBertForVariantEffect",
 }
+RESIDUAL_GAIN = 0.16  # what BERT's 0.02 gives a layer of 64
 
 
 class GeneBertPreTrainedModel(PreTrainedModel):
@@ -51,7 +52,9 @@ class GeneBertPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, nn.Linear) and not isinstance(module, ResidualLinear):
+        if isinstance(module, ResidualLinear):
+            init.normal_(module.weight, std=RESIDUAL_GAIN * module.in_features**-0.5)
+        elif isinstance(module, nn.Linear):
             # Unit gain. BERT's 0.02 shrinks what differs between inputs at each of the layers on the way to the
             # product s·r, and matching (which no single modality hints at) was still at chance after 300 steps.
             init.normal_(module.weight, std=module.in_features**-0.5)

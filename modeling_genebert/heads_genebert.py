@@ -25,6 +25,31 @@ class GeneBertMaskedPredictionHead(nn.Module):
         return self.decoder(self.norm(self.activation(self.dense(states))))
 
 
+class GeneBertPooler(nn.Module):
+    """Sequence states BTH -> one vector BH: the mean of each segment, or the state of `[CLS]`."""
+
+    def __init__(self, config: GeneBertConfig):
+        super().__init__()
+        self.pooling = config.pooling
+        self.dense = nn.Linear((2 if config.pooling == "mean" else 1) * config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, states_BTH: torch.Tensor, attention_mask: torch.Tensor | None, token_type_ids: torch.Tensor | None
+    ) -> torch.Tensor:
+        if self.pooling == "cls":
+            return torch.tanh(self.dense(states_BTH[:, 0]))
+        if attention_mask is None:
+            attention_mask = states_BTH.new_ones(states_BTH.shape[:2])
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(attention_mask)
+        # A and B are averaged apart, so that the heads can compare them; an absent B is a vector of zeros.
+        means = []
+        for segment in (0, 1):
+            weights_BT1 = (attention_mask.bool() & (token_type_ids == segment)).to(states_BTH.dtype)[..., None]
+            means.append((states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1))
+        return torch.tanh(self.dense(torch.cat(means, dim=-1)))
+
+
 class GeneBertPooledFeatures(nn.Module):
     """One vector BH from the pooled sequence s, the pooled regions r and (with cross-attention fusion) s·r."""
 

@@ -37,6 +37,7 @@ from .heads_genebert import (
     GeneBertMaskedPredictionHead,
     GeneBertPooledFeatures,
     GeneBertPooledHead,
+    GeneBertPooler,
     base_states,
     mean_cross_entropy,
 )
@@ -74,8 +75,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         num_layers = config.num_fusion_layers if config.fusion_type == "cross_attention" else 0
         self.fusion = nn.ModuleList(GeneBertFusionLayer(config) for _ in range(num_layers))
         self.fusion_norm = nn.LayerNorm(config.hidden_size, eps=1e-6) if num_layers else nn.Identity()
-        num_pooled = 2 if config.pooling == "mean" else 1
-        self.pooler = nn.Linear(num_pooled * config.hidden_size, config.hidden_size) if add_pooling_layer else None
+        self.pooler = GeneBertPooler(config) if add_pooling_layer else None
         self.post_init()
 
     def _initialize_weights(self, module: nn.Module, *args: Any, **kwargs: Any) -> None:
@@ -189,7 +189,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         for layer in self.fusion:
             states_BTH = layer(states_BTH, regions.last_hidden_state)
         states_BTH = self.fusion_norm(states_BTH)
-        pooled = None if self.pooler is None else self._pool(states_BTH, attention_mask, token_type_ids)
+        pooled = None if self.pooler is None else self.pooler(states_BTH, attention_mask, token_type_ids)
         pooled_regions = regions.pooler_output
         if overflow_to_sample_mapping is not None and pooled is not None and pooled_regions is not None:
             is_token_BT = torch.ones_like(states_BTH[..., 0]) if attention_mask is None else attention_mask
@@ -206,23 +206,6 @@ class GeneBertModel(GeneBertPreTrainedModel):
             region_hidden_states=regions.hidden_states,
             region_attentions=regions.attentions,
         )
-
-    def _pool(
-        self, states_BTH: torch.Tensor, attention_mask: torch.Tensor | None, token_type_ids: torch.Tensor | None
-    ) -> torch.Tensor:
-        assert self.pooler is not None
-        if self.config.pooling == "cls":
-            return torch.tanh(self.pooler(states_BTH[:, 0]))
-        if attention_mask is None:
-            attention_mask = states_BTH.new_ones(states_BTH.shape[:2])
-        if token_type_ids is None:
-            token_type_ids = torch.zeros_like(attention_mask)
-        # A and B are averaged apart, so that the heads can compare them; an absent B is a vector of zeros.
-        means = []
-        for segment in (0, 1):
-            weights_BT1 = (attention_mask.bool() & (token_type_ids == segment)).to(states_BTH.dtype)[..., None]
-            means.append((states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1))
-        return torch.tanh(self.pooler(torch.cat(means, dim=-1)))
 
 
 class _WithMaskedPredictionHead(GeneBertPreTrainedModel):

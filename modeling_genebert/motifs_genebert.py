@@ -11,24 +11,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize_tensors
 
 from .dna_genebert import UNKNOWN_BASE
+from .motif_scoring_genebert import ScoreTable, best_site_scores, make_tables
 
 
 MOTIFS_FILE_NAME = "motifs.safetensors"
 MOTIF_BASES = "ACGT"
 UNCLASSIFIED = "unclassified"
 
-# Log-odds are kept on a grid of 1/4096 bit. Sums of grid values below 4096 bit are exact in float32, so a score does
-# not depend on the batch, the number of threads or the order in which a BLAS library adds.
-_GRID = 4096.0
-# Windows scored at once: bounds the memory and keeps the intermediate scores near the processor's cache.
-_WINDOWS_PER_CHUNK = 4096
-# One-hot rows in the order of `MOTIF_BASES`, indexed by base code (A=0, T=1, C=2, G=3, unknown=4 -> no base).
-_ONE_HOT = np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]], dtype=np.float32)
+# Log-odds are kept on a grid of 2**-17 bit. Sums of grid values below 128 bit are exact in float32, so a score does
+# not depend on the batch, the device or the order of the additions.
+_GRID = 2.0**17
+_LARGEST_SCORE = 2**24 / _GRID
 
 
 class MotifBank:
@@ -99,10 +97,10 @@ class MotifBank:
             # The arrays are read-only because the fingerprint stands for them.
             matrix.flags.writeable = False
         for motif_id, max_score in zip(self.ids, self.max_scores, strict=True):
-            if not 0 < max_score < _GRID:
+            if not 0 < max_score < _LARGEST_SCORE:
                 raise ValueError(
                     f"Motif {motif_id}: its best possible log-odds score is {max_score}, expected above 0 and "
-                    f"below {_GRID:.0f}; a motif that prefers no base cannot be scored"
+                    f"below {_LARGEST_SCORE:.0f}; a motif that prefers no base cannot be scored"
                 )
 
     def __len__(self) -> int:
@@ -129,7 +127,7 @@ class MotifBank:
         """Log-odds in bits, M float32 arrays of shape `(width, 4)`, columns A, C, G, T.
 
         `log2((count + pseudocount * background) / (total + pseudocount) / background)`, as in Wasserman and Sandelin
-        (2004), rounded to the nearest 1/4096 bit so that sums over a site are exact in float32.
+        (2004), rounded to the nearest 2**-17 bit so that sums over a site are exact in float32.
         """
         background = np.array(self.background)
         matrices = []
@@ -165,39 +163,39 @@ class MotifBank:
     # Scoring
 
     @cached_property
-    def _weights_by_width(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """For each motif width: `(width, rows of these n motifs, weights)`.
+    def _tables(self) -> list[ScoreTable]:
+        return make_tables(self.log_odds)
 
-        The weights have shape `(4 * width, 2 * n)`: the motifs as they are, then their reverse complements.
-        """
-        widths = np.array([len(matrix) for matrix in self.log_odds])
-        groups = []
-        for width in np.unique(widths):
-            rows = np.flatnonzero(widths == width)
-            forward = np.stack([self.log_odds[row] for row in rows])
-            # In the order A, C, G, T the complement of a column is the column seen from the other end.
-            both = np.concatenate([forward, forward[:, ::-1, ::-1]]).reshape(2 * len(rows), 4 * width)
-            groups.append((int(width), rows, both.T.copy()))
-        return groups
+    def __getstate__(self) -> dict[str, Any]:
+        # What goes to another process: it makes its own tables, which are large.
+        return {name: value for name, value in self.__dict__.items() if name != "_tables"}
 
-    def score(self, codes: np.ndarray, lengths: np.ndarray | None = None, num_tiles: int = 1) -> np.ndarray:
+    def score(
+        self,
+        codes: np.ndarray,
+        lengths: np.ndarray | None = None,
+        num_tiles: int = 1,
+        device: str | torch.device = "cpu",
+    ) -> np.ndarray:
         """Best score of each motif in each sequence, or in each tile of each sequence.
 
         The score of a site is the sum of its log-odds; an unknown base counts 0. The best site over both strands is
         taken, a negative score becomes 0, and the result is divided by the motif's best possible score. A site must
         lie inside its sequence: where none fits (the sequence is shorter than the motif), the score is 0.
 
-        A site of either strand belongs to the tile of its leftmost base in the sequence as given: with that base at
-        `s` (0-based), tile `s * num_tiles // length`. The site may reach into the next tile.
+        A site belongs to the tile in which its centre lies, or to both where that is their edge; it may reach into
+        others. So the scores of the reverse complement are the same, with the tiles in reverse order.
 
         Args:
             codes: uint8 base codes of shape `(N, L)` (see `encode_dna`), shorter sequences padded at their end.
             lengths: real lengths of the sequences in bp, int array of shape `(N,)`; `L` for all of them by default.
             num_tiles: number of tiles, at least 1, into which each sequence is cut.
+            device: where to compute, e.g. `"cuda"`. The CPU is two to three times as fast with numba installed, which
+                compiles in the first call of a process, about a second.
 
         Returns:
             float32 array of shape `(N, M, num_tiles)` with values in [0, 1]. Sums are exact (see `log_odds`), so the
-            result for a sequence does not depend on the others, nor on the number of threads.
+            result for a sequence does not depend on the others, the device, the number of threads or numba.
         """
         codes = np.asarray(codes)
         if codes.ndim != 2 or codes.dtype != np.uint8 or codes.max(initial=0) > UNKNOWN_BASE:
@@ -210,41 +208,9 @@ class MotifBank:
             raise ValueError(f"lengths must be {len(codes)} numbers (one per sequence) of 0 to {codes.shape[1]} bp")
         if num_tiles < 1:
             raise ValueError(f"num_tiles must be at least 1, found {num_tiles}")
-        if codes.shape[1] > num_tiles * _WINDOWS_PER_CHUNK:
-            # Long tiles are cut into smaller ones, whose boundaries include theirs, to bound the memory.
-            pieces = -(-codes.shape[1] // (num_tiles * _WINDOWS_PER_CHUNK))
-            scores = self.score(codes, lengths, num_tiles * pieces)
-            return scores.reshape(len(codes), len(self), num_tiles, pieces).max(axis=3)
-
-        # Row r of what follows is one tile: sites start at first[r] <= s < last[r] in a sequence of length[r] bp.
-        boundaries = -(-lengths[:, None] * np.arange(num_tiles + 1) // num_tiles)
-        first, last = boundaries[:, :-1].reshape(-1), boundaries[:, 1:].reshape(-1)
-        length = np.repeat(lengths, num_tiles)
-        sequence = np.repeat(np.arange(len(codes)), num_tiles)
-
-        best = np.zeros((len(first), len(self)), dtype=np.float32)
-        longest_tile = int((last - first).max(initial=0))
-        max_width = self._weights_by_width[-1][0]
-        rows_per_chunk = max(1, _WINDOWS_PER_CHUNK // max(1, longest_tile))
-        for begin in range(0, len(first) if longest_tile else 0, rows_per_chunk):
-            rows = slice(begin, begin + rows_per_chunk)
-            # Positions past the end are read as its last base: sites that reach there are emptied below.
-            position = np.minimum(first[rows, None] + np.arange(longest_tile + max_width - 1), codes.shape[1] - 1)
-            one_hot = _ONE_HOT[codes[sequence[rows, None], position]].reshape(len(position), -1)
-            for width, motif_rows, weights in self._weights_by_width:
-                num_sites = (np.minimum(last[rows], length[rows] - width + 1) - first[rows]).clip(min=0)
-                longest = int(num_sites.max())
-                if longest == 0:
-                    continue
-                sites = sliding_window_view(one_hot, 4 * width, axis=1)[:, : 4 * longest : 4].copy()
-                if num_sites.min() < longest:
-                    # A site that does not count is emptied: it scores 0, which changes no maximum.
-                    sites[np.arange(longest) >= num_sites[:, None]] = 0
-                site_scores = sites.reshape(-1, 4 * width) @ weights
-                best_on_strand = site_scores.reshape(len(sites), longest, 2, -1).max(axis=1)
-                best[rows, motif_rows] = best_on_strand.max(axis=1)
-        best = best.clip(min=0) / self.max_scores
-        return best.reshape(len(codes), num_tiles, len(self)).transpose(0, 2, 1)
+        scores = best_site_scores(self._tables, codes, lengths, num_tiles, torch.device(device))
+        scores /= self.max_scores[:, None]
+        return scores
 
     # Files
 

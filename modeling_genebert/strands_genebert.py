@@ -24,11 +24,8 @@ def average_strands(model: Any, processor: Any, sequences: str | list[str], **pr
       sequence's own length; what lies past a sequence's end still has no meaning.
 
     Of the region matrix, a window of open regions stays as it is, for motif scores are the best of both strands. A
-    self-tiled matrix is made of the opposite strand's sequence. Its motif scores are those of the given strand with
-    the tiles in reverse order, except for sites that reach over the edge of a tile: they count for the tile of their
-    first base in reading direction, and so move on by a tile or more. With JASPAR2026's motifs and 32 tiles these are
-    few in 2,048 bp (correlation of the two matrices 0.92 on random DNA), but most in 256 bp (0.32). Where the length
-    is no multiple of the number of tiles, the edges themselves move by up to 1 bp. The other channels do not change.
+    self-tiled matrix is made of the opposite strand's sequence: the motif scores of the given strand with the tiles in
+    reverse order.
 
     Args:
         model: a GeneBERT model; it is run without dropout and gradients, and left in the mode it was in.

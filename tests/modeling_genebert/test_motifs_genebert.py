@@ -1,6 +1,8 @@
 import json
 import os
+import pickle
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,8 +11,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-import modeling_genebert.motifs_genebert as motifs_module
-from modeling_genebert.dna_genebert import encode_dna
+from modeling_genebert.dna_genebert import encode_dna, reverse_complement
 from modeling_genebert.motifs_genebert import MotifBank
 
 
@@ -58,8 +59,10 @@ def score_in_plain_python(bank, sequence, num_tiles):
             other_strand = "".join(complement[base] for base in reversed(site))
             for strand in (site, other_strand):
                 score = sum(float(log_odds[i]["ACGT".index(base)]) for i, base in enumerate(strand) if base != "N")
-                tile = start * num_tiles // len(sequence)
-                best[tile] = max(best[tile], score)
+                for tile in range(num_tiles):
+                    left, right = (Fraction(edge * len(sequence), num_tiles) for edge in (tile, tile + 1))
+                    if left <= start + Fraction(len(log_odds), 2) <= right:
+                        best[tile] = max(best[tile], score)
         result.append([score / float(sum(max(position) for position in log_odds)) for score in best])
     return result
 
@@ -78,8 +81,8 @@ def test_log_odds_follow_the_formula_with_another_background():
     bank = MotifBank(["M"], ["M"], [""], [np.array([[8, 0, 1, 1]])], pseudocount=2.0, background=(0.3, 0.2, 0.2, 0.3))
     # (8 + 0.6) / 12 / 0.3, (0 + 0.4) / 12 / 0.2, (1 + 0.4) / 12 / 0.2, (1 + 0.6) / 12 / 0.3
     expected = np.log2([2.388889, 0.166667, 0.583333, 0.444444])
-    np.testing.assert_allclose(bank.log_odds[0][0], expected, atol=1 / 8192 + 1e-6)
-    np.testing.assert_array_equal(bank.log_odds[0] * 4096, np.round(bank.log_odds[0] * 4096))
+    np.testing.assert_allclose(bank.log_odds[0][0], expected, atol=2**-18 + 1e-6)
+    np.testing.assert_array_equal(bank.log_odds[0] * 2**17, np.round(bank.log_odds[0] * 2**17))
 
 
 @pytest.mark.parametrize(
@@ -105,18 +108,21 @@ def test_score_by_hand(bank, sequence, one, two):
 
 
 def test_tiles_by_hand(bank):
-    # 8 bp in 4 tiles: starts 0-1, 2-3, 4-5, 6-7. ACG starts at 1 (tile 0), CGT at 2 and 5 (tiles 1 and 2).
+    # 8 bp in 4 tiles of 2 bp. ACG has its centre at 2.5 (tile 1), CGT at 3.5 and 6.5 (tiles 1 and 3), TCG (-1 + 1 + 1
+    # of 3) at 5.5 (tile 2).
     scores = bank.score(encode_dna("TACGTCGT")[None], num_tiles=4)
     assert scores.shape == (1, 2, 4)
-    np.testing.assert_array_equal(scores[0, 0], np.array([1, 1, 1, 0], dtype=np.float32))
+    np.testing.assert_array_equal(scores[0, 0], np.array([0, 1, 1 / 3, 1], dtype=np.float32))
 
 
-def test_a_site_counts_for_the_tile_of_its_leftmost_base_on_both_strands(bank):
-    # Two tiles of 3 bp: the site at 2-4 reaches into the second tile, but starts in the first.
+def test_a_site_counts_for_the_tile_of_its_centre_or_both_on_their_edge(bank):
+    # Two tiles of 3 bp: the site at 2-4 begins in the first tile; its centre, 3.5, lies in the second.
     for site in ("ACG", "CGT"):
         scores = bank.score(encode_dna(f"GG{site}G")[None], num_tiles=2)[0, 0]
-        assert scores[0] == 1
-        assert scores[1] < 1
+        assert scores[0] < 1
+        assert scores[1] == 1
+    # TT at 2-3 lies across the edge of the two.
+    np.testing.assert_array_equal(bank.score(encode_dna("GGTTGG")[None], num_tiles=2)[0, 1], [1, 1])
 
 
 DNA = st.text(alphabet="ACGTN", max_size=30)
@@ -133,10 +139,32 @@ def test_score_equals_plain_python(matrices, sequences, num_tiles):
     codes, lengths = pad(sequences)
     scores = bank.score(codes, lengths, num_tiles)
     expected = [score_in_plain_python(bank, sequence, num_tiles) for sequence in sequences]
+    opposite = bank.score(*pad([reverse_complement(sequence) for sequence in sequences]), num_tiles)
+    np.testing.assert_array_equal(opposite, scores[:, :, ::-1])
     np.testing.assert_array_equal(scores, np.array(expected, dtype=np.float32))
 
 
-def test_score_does_not_depend_on_the_batch_or_on_chunks(jaspar, monkeypatch):
+@settings(max_examples=100, deadline=None)
+@given(st.lists(COUNTS, min_size=1, max_size=4), st.lists(DNA, min_size=1, max_size=5), st.floats(0.01, 10))
+def test_bits_follow_the_formula_without_rounding(matrices, sequences, pseudocount):
+    """Before normalization, to 1e-4 bits; from the counts in double precision, without `log_odds`."""
+    names = [f"M{index}" for index in range(len(matrices))]
+    bank = MotifBank(names, names, names, [np.array(matrix) for matrix in matrices], pseudocount=pseudocount)
+    codes, lengths = pad(sequences)
+    bits = bank.score(codes, lengths)[:, :, 0] * bank.max_scores
+    for column, counts in enumerate(np.array(matrix, dtype=np.float64) for matrix in matrices):
+        total = counts.sum(axis=1, keepdims=True) + pseudocount
+        log_odds = dict(zip("ACGT", np.log2((counts + pseudocount / 4) / total * 4).T, strict=True)) | {
+            "N": 0 * total[:, 0]
+        }
+        for index, sequence in enumerate(sequences):
+            both = (sequence, sequence[::-1].translate(str.maketrans("ACGT", "TGCA")))
+            sites = [strand[i : i + len(counts)] for strand in both for i in range(len(sequence) - len(counts) + 1)]
+            best = max([0.0, *(sum(log_odds[base][i] for i, base in enumerate(site)) for site in sites)])
+            assert abs(bits[index, column] - best) < 1e-4
+
+
+def test_score_does_not_depend_on_the_batch(jaspar):
     bank = jaspar.subset(jaspar.ids[::20])
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 5, (5, 90)).astype(np.uint8)
@@ -146,15 +174,20 @@ def test_score_does_not_depend_on_the_batch_or_on_chunks(jaspar, monkeypatch):
     assert not together[3].any()
     for index, length in enumerate(lengths):
         np.testing.assert_array_equal(bank.score(codes[index : index + 1, :length], num_tiles=3)[0], together[index])
-    for windows in (1, 7, 64):
-        monkeypatch.setattr(motifs_module, "_WINDOWS_PER_CHUNK", windows)
-        np.testing.assert_array_equal(bank.score(codes, lengths, 3), together)
 
 
 def test_both_strands_score_alike(jaspar):
     codes = np.random.default_rng(1).integers(0, 4, (2, 120)).astype(np.uint8)
     other_strand = np.array([1, 0, 3, 2], dtype=np.uint8)[codes[:, ::-1]]
     np.testing.assert_array_equal(jaspar.score(codes), jaspar.score(other_strand))
+
+
+def test_a_bank_goes_to_another_process_without_its_tables(jaspar):
+    codes = np.random.default_rng(2).integers(0, 4, (2, 60)).astype(np.uint8)
+    scores = jaspar.score(codes)
+    pickled = pickle.dumps(jaspar)
+    assert len(pickled) < 1_000_000
+    np.testing.assert_array_equal(pickle.loads(pickled).score(codes), scores)
 
 
 def test_score_without_sequences(bank):
@@ -193,6 +226,7 @@ def test_score_refuses(bank, arguments, message):
         ({"counts": [ACG, [[1, -1, 5, 0]]]}, "Motif MX2.1, position 1: counts"),
         ({"counts": [ACG, [[1, np.nan, 5, 0]]]}, "Motif MX2.1, position 1: counts"),
         ({"counts": [ACG, [[5, 5, 5, 5]]]}, "Motif MX2.1: .*prefers no base"),
+        ({"counts": [ACG, [[1e9, 0, 0, 0]] * 64]}, "Motif MX2.1: .*score is 128.0, .* above 0 and below 128"),
         ({"pseudocount": 0}, "pseudocount must be a number above 0, found 0.0"),
         ({"background": (0.5, 0.5, 0.5, 0.5)}, "sum to 1"),
         ({"background": (0.5, 0.5, 0, 0)}, "four positive probabilities"),
@@ -440,8 +474,8 @@ def test_jaspar_finds_a_consensus_site_in_place(jaspar):
     best_site = "".join("ACGT"[base] for base in ctcf.log_odds[0].argmax(axis=1))
     sequence = "T" * 20 + best_site + "T" * 20
     scores = ctcf.score(encode_dna(sequence)[None], num_tiles=len(sequence))[0, 0]
-    assert scores[20] == 1
-    assert scores.argmax() == 20
+    assert scores[20 + len(best_site) // 2] == 1
+    assert scores.argmax() == 20 + len(best_site) // 2
 
 
 @pytest.mark.filterwarnings("ignore:Zero motifs returned")
@@ -462,6 +496,11 @@ def test_without_pyjaspar(monkeypatch):
 def test_resolve(bank, tmp_path):
     pytest.importorskip("pyjaspar")
     assert MotifBank.resolve("JASPAR2014").source == "JASPAR2014 CORE vertebrates"
+    assert MotifBank.resolve("JASPAR2014:CORE:nematodes").source == "JASPAR2014 CORE nematodes"
+    assert MotifBank.resolve("JASPAR2024:UNVALIDATED").source == "JASPAR2024 UNVALIDATED vertebrates"
+    assert MotifBank.resolve("JASPAR2024:UNVALIDATED:all").source == "JASPAR2024 UNVALIDATED"
+    with pytest.raises(ValueError, match="There are no motifs in JASPAR2024 CORE birds"):
+        MotifBank.resolve("JASPAR2024:CORE:birds")
     path = tmp_path / "mine.jaspar"
     path.write_text(JASPAR)
     assert MotifBank.resolve(path).ids == ["MA1.1", "MA2.1"]

@@ -136,9 +136,9 @@ def test_tiles_of_the_opposite_strand_come_in_reverse_order():
     inside = "NNACCN" + "NNNNNN" + "NGGTNN" + "NNNNNN"  # a site of either strand, each inside its tile
     assert scores(inside) == [True, False, True, False]
     assert scores(reverse_complement(inside)) == [False, True, False, True]
-    edge = "NNNNNA" + "CCNNNN" + "NNNNNN" + "NNNNNN"  # belongs to tile 0; its last base lies in tile 1
-    assert scores(edge) == [True, False, False, False]
-    assert scores(reverse_complement(edge)) == [False, False, True, False]  # else it would be in the last tile
+    over_an_edge = "NNNNNA" + "CCNNNN" + "NNNNNN" + "NNNNNN"  # its centre lies in tile 1
+    assert scores(over_an_edge) == [False, True, False, False]
+    assert scores(reverse_complement(over_an_edge)) == [False, False, True, False]
 
 
 # Averaging

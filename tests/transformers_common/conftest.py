@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
     for outcome in ("passed", "skipped", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
-            _, test_class, test = report.nodeid.split("::")
+            *_, test_class, test = report.nodeid.split("::")
             if type(report) is pytest.TestReport:  # not a sub-test
                 counts[test_class][outcome] += 1
             if outcome == "skipped":
