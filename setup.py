@@ -9,7 +9,7 @@ EXTRAS = {
     "motifs": ["pyjaspar>=4.0", "numba>=0.60"],
     "datasets": ["datasets>=5.0", "pyarrow>=21", "tqdm"],
     "inputs": ["anndata>=0.11"],
-    "plots": ["matplotlib>=3.8"],
+    "plots": ["matplotlib>=3.8", "scipy>=1.11"],
     "pretrain": ["accelerate>=1.10"],
     "lora": ["peft>=0.19.1"],
     "quantization": ["bitsandbytes>=0.49", "accelerate>=1.10"],

@@ -183,7 +183,7 @@ def make_model(args: argparse.Namespace, atac: AtacSeqSet) -> tuple[GeneBertForP
         stride=config.stride,
         model_max_length=config.sequence_config.max_position_embeddings,
     )
-    width = atac.regions.codes.shape[1]
+    width = atac.regions.sequences.width
     extractor = GeneBertFeatureExtractor(bank, num_regions=config.num_regions, region_width=width)
     return model, GeneBertProcessor(extractor, tokenizer)
 
@@ -484,7 +484,7 @@ def write_model_card(args: argparse.Namespace, results: dict[str, Any], atac: At
     seen = [atac.cell_types[index] for index in np.unique(windows.cell_type)]
     unseen = [name for name in atac.cell_types if name not in seen]
     held_out, _ = atac.windows("validation")
-    chromosomes = sorted(set(atac.regions.chrom[held_out.anchor].tolist()))
+    chromosomes = sorted(atac.regions.chromosomes[index] for index in np.unique(held_out.chrom))
     data = args.dataset_name_or_path or (args.genome.name if args.genome else "the simulated atlas (no real data)")
     card = f"""---
 library_name: transformers

@@ -1,13 +1,17 @@
-"""Reading text files that may be compressed, and naming files by their content."""
+"""Reading text files that may be compressed, naming files by their content, and writing files that are whole."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import io
+import os
+import uuid
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 # Every bgzip file ends with this empty block (SAM specification, section 4.1.2): without it the file was cut.
@@ -52,3 +56,39 @@ def sha256_of(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A stream to write a file with, which gets its name once it is complete and on disk: no moment shows half a file.
+
+    Until then it has another name in the same folder, that begins with a dot and is used by nobody else; it is removed
+    where writing fails.
+
+    Raises:
+        OSError: it cannot be written: no space left, no permission.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with partial.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        if error.filename in (None, str(partial)):
+            raise OSError(error.errno, f"{path}: cannot be written ({error.strerror or error})") from error
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names of a folder's files to disk, where the system can do that."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

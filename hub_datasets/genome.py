@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from modeling_genebert.dna_genebert import UNKNOWN_BASE, encode_dna
 
-from .files import read_line_blocks
+from .files import read_line_blocks, written_whole
 from .two_bit import is_two_bit, read_two_bit
 
 
@@ -22,12 +25,15 @@ _BLOCK_SIZE = 1 << 24
 class Genome:
     """A genome read from a FASTA file (plain, gzip or bgzip) or a 2bit file, told by its content.
 
-    The file is read once from end to end, checked, and unpacked (upper case, one byte a base) into an anonymous
-    temporary file, in `$TMPDIR`, that vanishes with the object. So memory stays small for a genome of any size, a
-    plain gzip file is as good as an indexed one, and nothing is ever written beside the input.
+    The file is read once from end to end, checked, and unpacked (upper case, one byte a base). So memory stays small
+    for a genome of any size, a plain gzip file is as good as an indexed one, and nothing is ever written beside the
+    input.
 
     Args:
         path: FASTA file, in which a record's name is the first word after `>`, or 2bit file.
+        unpacked: the file to unpack into, for several processes to share: the first one writes it, and an index with
+            `.json` at the end of its name; once both are there they are used, and `path` is not read again. Without
+            it, an anonymous temporary file in `$TMPDIR` that vanishes with the object.
 
     Attributes:
         path: the file it was read from.
@@ -38,18 +44,37 @@ class Genome:
         ValueError: not a FASTA or 2bit file, empty, truncated, or two records of one name.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, unpacked: str | Path | None = None):
         self.path = Path(path)
+        self.unpacked = None if unpacked is None else Path(unpacked)
         self.chromosomes: dict[str, int] = {}
-        self._offsets: dict[str, int] = {}
-        self._bases = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the genome)
+        self._bases: IO[bytes]
+        if self.unpacked is None:
+            self._bases = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the genome)
+            self._unpack()
+        else:
+            self._share(self.unpacked)
+        self._offsets = dict(zip(self.chromosomes, accumulate(self.chromosomes.values(), initial=0), strict=False))
+
+    def __reduce__(self) -> tuple[type[Genome], tuple[Path, Path | None]]:
+        return Genome, (self.path, self.unpacked)
+
+    def _share(self, unpacked: Path) -> None:
+        index = unpacked.with_name(f"{unpacked.name}.json")
+        if index.exists():
+            self.chromosomes = json.loads(index.read_text(encoding="utf-8"))
+        else:
+            with written_whole(unpacked) as self._bases:
+                self._unpack()
+            with written_whole(index) as stream:
+                stream.write(json.dumps(self.chromosomes).encode())
+        self._bases = unpacked.open("rb")
+
+    def _unpack(self) -> None:
         if is_two_bit(self.path):
             self._unpack_two_bit()
         else:
             self._unpack_fasta()
-
-    def __reduce__(self) -> tuple[type[Genome], tuple[Path]]:
-        return Genome, (self.path,)
 
     def _unpack_fasta(self) -> None:
         name = None
@@ -71,7 +96,6 @@ class Genome:
                 if name in self.chromosomes:
                     raise ValueError(f"{self.path}:{line}: second record named {name!r}; rename or remove one")
                 self.chromosomes[name] = 0
-                self._offsets[name] = self._bases.tell()
                 self._append(name, bases, line + 1)
                 line += record.count(b"\n")
         if not self.chromosomes:
@@ -79,7 +103,6 @@ class Genome:
 
     def _unpack_two_bit(self) -> None:
         for name, blocks in read_two_bit(self.path, _BLOCK_SIZE):
-            self._offsets[name] = self._bases.tell()
             self.chromosomes[name] = 0
             for bases in blocks:
                 self._bases.write(bases)

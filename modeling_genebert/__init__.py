@@ -37,6 +37,7 @@ from .motifs_genebert import MotifBank
 from .pairing_genebert import training_plan
 from .pipelines_genebert import GeneBertTokenClassificationPipeline
 from .processing_genebert import GeneBertProcessor
+from .region_values_genebert import compact_region_values, expand_region_values
 from .strands_genebert import average_strands
 from .tokenization_genebert import GeneBertTokenizer
 
@@ -75,8 +76,10 @@ __all__ = [
     "GeneBertTokenizer",
     "MotifBank",
     "average_strands",
+    "compact_region_values",
     "decode_dna",
     "encode_dna",
+    "expand_region_values",
     "reverse_complement",
     "training_plan",
 ]

@@ -9,8 +9,9 @@ import torch
 
 from .configuration_genebert import IGNORE_INDEX
 from .dna_genebert import UNKNOWN_BASE, encode_dna
-from .feature_extraction_genebert import GeneBertFeatureExtractor, build_region_values
+from .feature_extraction_genebert import GeneBertFeatureExtractor
 from .masking_genebert import SegmentRandom, mask_segments
+from .region_values_genebert import compact_region_values
 from .tokenization_genebert import GeneBertTokenizer, kmer_vocabulary
 
 
@@ -37,6 +38,8 @@ class GeneBertDataCollatorForPreTraining:
 
     Returns (of a call): the inputs and labels of `GeneBertForPreTraining.forward`, and `hidden_bases` of shape
         `(batch_size, 2, segment_length)`: the code of each base that `[MASK]`s hide in A and B, -100 elsewhere.
+        `region_values` are compact, float16 of shape `(batch_size, num_motifs + 3, num_regions)`: see
+        [`compact_region_values`].
     """
 
     def __init__(
@@ -112,26 +115,9 @@ class GeneBertDataCollatorForPreTraining:
     def _regions(self, examples: list[dict[str, Any]], visible: np.ndarray) -> dict[str, np.ndarray]:
         extractor = self.feature_extractor
         num_motifs = len(extractor._bank())
-        shape = (len(examples), extractor.num_regions)
-        columns: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] = (
-            np.zeros((*shape, num_motifs), dtype=np.float32),  # scores
-            np.full(shape, np.nan, dtype=np.float32),  # accessibility
-            np.zeros(shape),  # distances
-            np.zeros(shape, dtype=bool),  # region_mask
-        )
+        names = ("scores", "accessibility", "distances", "region_mask")
+        columns = [tuple(example.get(name) for name in names) for example in examples]
         tiled = np.array([example["tiled_segment"] is not None for example in examples])
-        if not tiled.all():
-            windows = [example for example in examples if example["tiled_segment"] is None]
-            names = ("scores", "accessibility", "distances", "region_mask")
-            found = [np.stack([example[name] for example in windows]) for name in names]
-            if found[0].shape[2] != num_motifs:
-                raise ValueError(
-                    f"The windows have the scores of {found[0].shape[2]} motifs, the feature extractor's motif bank "
-                    f"has {num_motifs}: use the bank that the windows were made with"
-                )
-            found[0] = torch.from_numpy(found[0]).float().numpy()  # NumPy takes four times as long from float16
-            for column, values in zip(columns, found, strict=True):
-                column[~tiled] = values
         if tiled.any():
             # The tiles are scored as the model sees the sequence: what masking changed in it, hidden or random, is
             # changed here too, and at the same places in a segment that does not belong, so that changes tell nothing.
@@ -141,11 +127,22 @@ class GeneBertDataCollatorForPreTraining:
                 np.stack([example[name][:length] for example in chosen]) for name in ("segment_a", "tiled_segment")
             )
             codes = np.where(visible[tiled] != true, visible[tiled], tiled_codes)
-            for column, values in zip(columns, extractor.tile_columns(codes), strict=True):
-                column[tiled] = values
+            tiles = zip(*extractor.tile_columns(codes), strict=True)
+            for row, row_tiles in zip(np.flatnonzero(tiled), tiles, strict=True):
+                columns[row] = row_tiles
+        scores, accessibility, distances, region_mask = zip(*columns, strict=True)
+        for found in scores:
+            if found.shape[1] != num_motifs:
+                raise ValueError(
+                    f"The windows have the scores of {found.shape[1]} motifs, the feature extractor's motif bank "
+                    f"has {num_motifs}: use the bank that the windows were made with"
+                )
+        mask = np.stack(region_mask)
+        # Compact, and of float16 as the scores are stored: an eighth of the bytes of the whole matrix in float32.
+        values = compact_region_values(scores, np.stack(accessibility), np.stack(distances), mask, dtype=np.float16)
         return {
-            "region_values": build_region_values(*columns, extractor.num_motif_rows),
-            "region_mask": columns[-1].astype(np.int64),
+            "region_values": values,
+            "region_mask": mask.astype(np.int64),
             "region_context_ids": tiled.astype(np.int64),
         }
 

@@ -9,53 +9,16 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 from transformers.utils import TensorType, cached_file
 
-from .configuration_genebert import MOTIF_ROW_MULTIPLE, REGION_CHANNELS
+from .configuration_genebert import MOTIF_ROW_MULTIPLE
 from .dna_genebert import UNKNOWN_BASE, encode_dna
+from .motif_scoring_genebert import tile_bounds
 from .motifs_genebert import MOTIFS_FILE_NAME, MotifBank
+from .region_values_genebert import build_region_values
 
 
 WINDOW_CONTEXT, SELF_TILED_CONTEXT = 0, 1
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
-
-
-def build_region_values(
-    scores: np.ndarray,
-    accessibility: np.ndarray,
-    distances: np.ndarray,
-    region_mask: np.ndarray,
-    num_motif_rows: int,
-) -> np.ndarray:
-    """Lay the channels of the region matrix, `REGION_CHANNELS`, on top of each other.
-
-    The channel `distance` is `sign(d) * log10(1 + |d|) / 6`: 1 Mb is about 1. `accessibility`, `accessibility_known`
-    (1 where it was measured) and `distance` hold one value a region, repeated over its motifs. Absent regions, and the
-    rows that pad the motifs, are 0 in every channel.
-
-    Args:
-        scores: motif scores, float array of shape `(B, R, M)`.
-        accessibility: float array of shape `(B, R)`, NaN where it was not measured.
-        distances: position of each region minus that of the anchor, in bp, shape `(B, R)`.
-        region_mask: bool array of shape `(B, R)`, False for an absent region, whose other values do not matter then.
-        num_motif_rows: rows of the matrix, at least M.
-
-    Returns:
-        float32 array of shape `(B, 4, num_motif_rows, R)`.
-    """
-    batch_size, num_regions, num_motifs = scores.shape
-    if num_motif_rows < num_motifs:
-        raise ValueError(f"num_motif_rows is {num_motif_rows}, expected at least the number of motifs, {num_motifs}")
-    mask = np.asarray(region_mask, dtype=bool)
-    known = mask & ~np.isnan(accessibility)
-    distances = np.where(mask, distances, 0).astype(np.float64)
-
-    values = np.zeros((batch_size, len(REGION_CHANNELS), num_motif_rows, num_regions), dtype=np.float32)
-    rows = values[:, :, :num_motifs]
-    rows[:, 0] = np.where(mask[:, :, None], scores, 0).transpose(0, 2, 1)
-    rows[:, 1] = np.where(known, accessibility, 0)[:, None]
-    rows[:, 2] = known[:, None]
-    rows[:, 3] = (np.sign(distances) * np.log10(1 + np.abs(distances)) / 6)[:, None]
-    return values
 
 
 class GeneBertFeatureExtractor(FeatureExtractionMixin):
@@ -129,8 +92,8 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
             regions: for each example, the DNA of 1 to R open regions of one cell type in genome order, each 1 to
                 `region_width` bp.
             sequences: for each example, one DNA sequence without region context. It is cut into R tiles; a tile takes
-                the best site that starts in it (see [`MotifBank.score`]). Where a sequence is shorter than R bp, the
-                tiles that would be empty are absent.
+                the best site whose centre lies in it (see [`MotifBank.score`]). Where a sequence is shorter than R bp,
+                the tiles that would be empty are absent.
             accessibility: with `regions`, for each region a number in [0, 1]; None or NaN where it was not measured.
                 Without it, nothing was measured.
             positions: required with `regions`: position of each region's centre on the chromosome in bp, 0-based,
@@ -142,7 +105,7 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
         Returns:
             [`BatchFeature`] with
 
-            - `region_values`: float32 `(B, 4, num_motif_rows, R)`, see [`build_region_values`];
+            - `region_values`: float32 `(B, 4, num_motif_rows, R)`, with the channels of [`compact_region_values`];
             - `region_mask`: int64 `(B, R)`, 1 where there is a region (or tile), else 0;
             - `region_context_ids`: int64 `(B,)`, 0 for a window of regions, 1 for a self-tiled sequence.
 
@@ -237,7 +200,7 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
     def tile_columns(
         self, codes: np.ndarray, lengths: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Columns of the region matrices of sequences cut into tiles, as [`build_region_values`] takes them.
+        """Columns of the region matrices of sequences cut into tiles, as [`compact_region_values`] takes them.
 
         Args:
             codes: uint8 base codes of shape `(B, longest)`, padded at their ends.
@@ -250,9 +213,8 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
         if lengths is None:
             lengths = np.full(len(codes), codes.shape[1], dtype=np.int64)
         scores = self._bank().score(codes, lengths, num_tiles=self.num_regions).transpose(0, 2, 1)
-        # Tile t starts at base ceil(t * length / R): it is absent if the next one starts there too.
-        starts = -(-lengths[:, None] * np.arange(self.num_regions + 1) // self.num_regions)
-        region_mask = np.diff(starts) > 0
+        first, last = tile_bounds(lengths, self.num_regions, width=1)
+        region_mask = first < last
         distances = (np.arange(self.num_regions) - self.anchor_index) * lengths[:, None] / self.num_regions
         return scores, np.full(region_mask.shape, np.nan), distances, region_mask
 
@@ -328,4 +290,4 @@ def _row(example: int, name: str, values: Any, length: int, allow_missing: bool 
 
 GeneBertFeatureExtractor.register_for_auto_class()
 
-__all__ = ["GeneBertFeatureExtractor", "build_region_values"]
+__all__ = ["GeneBertFeatureExtractor"]

@@ -143,7 +143,8 @@ class GeneBertModel(GeneBertPreTrainedModel):
 
         Args:
             region_values (`torch.FloatTensor` of shape `(batch_size, 4, num_motif_rows, num_regions)`, *optional*):
-                The region matrix; without one, `batch_size` rows of the learned "no region" state.
+                The region matrix, or `(batch_size, num_motifs + 3, num_regions)` (see [`compact_region_values`]);
+                without one, `batch_size` rows of the learned "no region" state.
             region_mask (`torch.Tensor` of shape `(batch_size, num_regions)`, *optional*):
                 1 = column present, 0 = absent or hidden. Default: all present.
             region_context_ids (`torch.LongTensor` of shape `(batch_size,)`, *optional*):

@@ -101,7 +101,7 @@ def other_locus_partners(
     `among` (bool, as all windows by default) says which windows take part; so in the other matchings.
     """
     # Segment B is there or not, and the column after the anchor too: they must agree in a negative as in a positive.
-    group = windows.cell_type.astype(np.int64) * 2 + (windows.next_region != NO_REGION)
+    group = windows.cell_type.astype(np.int32) * 2 + (windows.next_region != NO_REGION)
     return _match(windows, rng, lambda _: group, windows.disjoint, among)
 
 
@@ -109,12 +109,13 @@ def other_cell_type_partners(
     windows: WindowTable, rng: np.random.Generator, among: np.ndarray | None = None
 ) -> np.ndarray:
     """Random symmetric matching: near each other, each anchor closed in the other's cell type; -1 = none found."""
-    centre = windows.region_centre[windows.anchor].astype(np.int64)
+    centre = windows.region_centre[windows.anchor].astype(np.int32)
+    num_bins = int(centre.max(initial=0)) // NEIGHBOURHOOD + 2
 
     def neighbourhood(round_number: int) -> np.ndarray:
         # The bins move from round to round, so that no neighbours are parted for good.
         shift = int(rng.integers(NEIGHBOURHOOD))
-        return windows.chrom.astype(np.int64) << 40 | (centre + shift) // NEIGHBOURHOOD
+        return windows.chrom.astype(np.int32) * num_bins + (centre + shift) // NEIGHBOURHOOD
 
     def closed_in_each_other(p: np.ndarray, q: np.ndarray) -> np.ndarray:
         p_open_in_q = windows.region_open[windows.anchor[p], windows.cell_type[q]]
@@ -129,14 +130,20 @@ def next_region_partners(
 ) -> np.ndarray:
     """Random symmetric matching for NGSP: one cell type, next regions alike in GC and distance; -1 = none."""
     has_next = windows.next_region != NO_REGION
+    group = _gc_and_distance_bins(windows, has_next)
+    return _match(windows, rng, lambda _: group, windows.disjoint, has_next if among is None else has_next & among)
+
+
+def _gc_and_distance_bins(windows: WindowTable, has_next: np.ndarray) -> np.ndarray:
+    """A number for each window: cell type, and bins of the GC and the distance of its next region."""
     following = np.where(has_next, windows.next_region, 0)
-    distance = windows.region_centre[following].astype(np.int64) - windows.region_centre[windows.anchor]
+    distance = windows.region_centre[following] - windows.region_centre[windows.anchor]
     gc = windows.region_gc[following]
     quantiles = np.linspace(0, 1, NUM_GC_BINS + 1)[1:-1]
-    gc_bin = np.searchsorted(np.quantile(gc[has_next], quantiles), gc) if has_next.any() else np.zeros_like(following)
-    distance_bin = np.searchsorted(DISTANCE_BINS, distance)
-    group = (windows.cell_type.astype(np.int64) * NUM_GC_BINS + gc_bin) * (len(DISTANCE_BINS) + 1) + distance_bin
-    return _match(windows, rng, lambda _: group, windows.disjoint, has_next if among is None else has_next & among)
+    group = windows.cell_type.astype(np.int32) * NUM_GC_BINS
+    if has_next.any():
+        group += np.searchsorted(np.quantile(gc[has_next], quantiles), gc).astype(np.int32)
+    return group * (len(DISTANCE_BINS) + 1) + np.searchsorted(DISTANCE_BINS, distance).astype(np.int32)
 
 
 def _match(
@@ -147,18 +154,22 @@ def _match(
     among: np.ndarray | None,
 ) -> np.ndarray:
     """Shuffle within groups, pair neighbours, keep the pairs that fit, try again with the rest."""
-    partner = np.full(len(windows), -1, dtype=np.int64)
-    free = np.arange(len(windows)) if among is None else np.flatnonzero(among)
+    # Row numbers of 4 bytes: this is where millions of windows take the most memory.
+    partner = np.full(len(windows), -1, dtype=np.int32)
+    free = np.arange(len(windows), dtype=np.int32)
+    free = free if among is None else free[among]
     for round_number in range(MATCHING_ROUNDS):
         if len(free) < 2:
             break
-        group = group_of_round(round_number)
-        order = free[np.lexsort((rng.random(len(free)), group[free]))]
+        group = group_of_round(round_number)[free]
+        order = np.lexsort((rng.random(len(free)), group))
+        group, shuffled = group[order], free[order]
         # Within a group: 1st with 2nd, 3rd with 4th, ...
-        first_of_group = np.r_[True, group[order][1:] != group[order][:-1]]
-        place = np.arange(len(order)) - np.maximum.accumulate(np.where(first_of_group, np.arange(len(order)), 0))
+        first_of_group = np.r_[True, group[1:] != group[:-1]]
+        place = np.arange(len(shuffled), dtype=np.int32)
+        place -= np.maximum.accumulate(np.where(first_of_group, place, 0))
         p = np.flatnonzero((place[:-1] % 2 == 0) & ~first_of_group[1:])
-        left, right = order[p], order[p + 1]
+        left, right = shuffled[p], shuffled[p + 1]
         good = fits(left, right)
         partner[left[good]], partner[right[good]] = right[good], left[good]
         free = free[partner[free] < 0]
@@ -184,20 +195,20 @@ def training_plan(
         hidden_fraction (`float`, defaults to 0.5): share with the columns of A and B hidden.
         self_tiled_fraction (`float`, defaults to 0.1): share whose matrix is tiles of the sequence itself.
     """
-    count, rows = len(windows), np.arange(len(windows))
+    count, rows = len(windows), np.arange(len(windows), dtype=np.int32)
     # Partners are of one kind, and both are asked or neither is: else what is more often of a kind would more often
     # be a positive there.
     self_tiled = rng.random(count) < self_tiled_fraction
     other_cell_type = other_cell_type_partners(windows, rng, ~self_tiled)
-    coin = rng.random(count)[np.maximum(rows, other_cell_type)]  # one a pair
-    hard = (coin < hard_negative_fraction) & (other_cell_type >= 0)
+    coin = rng.random(count) < hard_negative_fraction
+    hard = coin[np.maximum(rows, other_cell_type)] & (other_cell_type >= 0)  # one coin a pair
     other_locus = np.where(
         self_tiled,
         other_locus_partners(windows, rng, self_tiled),
         other_locus_partners(windows, rng, ~self_tiled & ~hard),
     )
     partner = np.where(hard, other_cell_type, other_locus)
-    srm_label = np.where(partner >= 0, rng.integers(2, size=count), IGNORE)
+    srm_label = np.where(partner >= 0, rng.integers(2, size=count), IGNORE).astype(np.int8)
     matrix_row = np.where(srm_label == 0, partner, rows)
 
     follows = (windows.next_region != NO_REGION) & ~hard & ~self_tiled
@@ -205,7 +216,7 @@ def training_plan(
     # A segment B that also stands in the swapped window would give a negative away.
     apart = (partner < 0) | windows.disjoint(swap_next, partner)
     asked = (swap_next >= 0) & apart & apart[swap_next]
-    ngsp_label = np.where(asked, rng.integers(2, size=count), IGNORE)
+    ngsp_label = np.where(asked, rng.integers(2, size=count), IGNORE).astype(np.int8)
     segment_b = np.where(ngsp_label == 0, windows.next_region[swap_next], windows.next_region)
     segment_b = np.where(follows, segment_b, NO_REGION)
     hidden = (rng.random(count) < hidden_fraction) & ~self_tiled

@@ -16,6 +16,7 @@ from transformers.utils import ModelOutput
 
 from .attention_genebert import GeneBertSwinModel, run_encoder
 from .configuration_genebert import NUM_REGION_CHANNELS, GeneBertConfig
+from .region_values_genebert import expand_region_values
 
 
 TYPICAL_SCORE, SCORE_GAIN = 0.65, 5.0
@@ -110,10 +111,14 @@ class GeneBertRegionEncoder(nn.Module):
             return GeneBertRegionOutput(last_hidden_state=tokens, pooler_output=self._pool(tokens))
 
         expected = (batch_size, NUM_REGION_CHANNELS, self.config.num_motif_rows, self.config.num_regions)
-        if tuple(region_values.shape) != expected:
+        compact = (batch_size, self.config.num_motifs + NUM_REGION_CHANNELS - 1, self.config.num_regions)
+        if tuple(region_values.shape) == compact:
+            region_values = expand_region_values(region_values, self.config.num_motif_rows)
+        elif tuple(region_values.shape) != expected:
             raise ValueError(
                 f"region_values has shape {tuple(region_values.shape)}, expected {expected}: "
-                "(batch_size, channels, num_motif_rows, num_regions)"
+                f"(batch_size, channels, num_motif_rows, num_regions); or {compact}: "
+                "(batch_size, num_motifs + 3, num_regions)"
             )
         if region_mask is None:
             region_mask = torch.ones(batch_size, self.config.num_regions, device=region_values.device)

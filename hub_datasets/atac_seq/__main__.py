@@ -32,12 +32,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--motifs", default="JASPAR2026", help="JASPAR2026, JASPAR2024:CORE:plants, ... or a motif file."
     )
-    parser.add_argument("--num_workers", type=int, default=1, help="Processes that score motifs.")
+    parser.add_argument("--num_workers", type=int, default=1, help="Processes on this machine.")
     parser.add_argument("--overwrite", action="store_true", help="Replace a set that was built otherwise.")
     try:
         build_atac_seq(**vars(parser.parse_args(arguments)))
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell has it for a command that Ctrl-C ended
 
 
 if __name__ == "__main__":

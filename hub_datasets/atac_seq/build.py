@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from modeling_genebert.motifs_genebert import MOTIFS_FILE_NAME, MotifBank
 
-from ..files import sha256_of
+from ..files import sha256_of, written_whole
 from ..genome import Genome
-from .card import dataset_card, summary_table
+from . import shards as shards_module
+from .card import summary_table
 from .consensus import Consensus, GenomeAxis, build_consensus
 from .peak_sources import PeakInputs, find_peaks
-from .tables import region_tables, window_table
-from .windows import AtacSeqOptions, make_windows, split_names
+from .report import write_report
+from .shards import Shard, cut, process_pool, write_shards
+from .windows import AtacSeqOptions, count_windows
+from .work_folder import WorkFolder
 
 
 BUILD_INFO_FILE_NAME = "build_info.json"
-ROWS_PER_SHARD = {"regions": 50_000, "windows": 500_000}
-ROWS_PER_GROUP = 1_000
 
 
 def build_atac_seq(
@@ -39,13 +39,15 @@ def build_atac_seq(
     blacklist: str | Path | None = None,
     source_dir: str | Path | None = None,
     num_workers: int = 1,
+    executor: Executor | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
     """Build the pre-training set: peaks of several cell types + genome + motif bank -> consensus regions and windows.
 
-    The folder appears whole or not at all. One that was built before from the same files with the same options is left
-    as it is; the same inputs always give the same bytes.
+    The folder appears whole or not at all. Until then the work is in `.NAME.partial` beside it, with the unpacked
+    genome; a build that was interrupted or killed goes on from there when it is started again. A folder that was built
+    before from the same files with the same options is left as it is. The same inputs always give the same bytes.
 
     Args:
         genome: FASTA file (plain, gzip or bgzip) or 2bit file.
@@ -55,8 +57,12 @@ def build_atac_seq(
         motifs: a JASPAR release by name, a motif file, or a bank: see `MotifBank.resolve`.
         blacklist: BED file of intervals that no region may overlap.
         source_dir: a folder with the files of the public corpus, where they should not be downloaded.
-        num_workers: processes that score motifs; changes no byte of the result.
-        overwrite: replace a set that was built before with other options or from other files.
+        num_workers: processes on this machine. More than one needs an importable `__main__` (the guard `if __name__ ==
+            "__main__":` in a script), as always where Python starts fresh processes.
+        executor: runs the work instead: any `concurrent.futures.Executor`, such as a Dask client's
+            (`client.get_executor()`). Its workers must see `output_dir` under the same path, on a shared file system,
+            and have this package installed.
+        overwrite: replace a set, or the unfinished work on one, with other options or from other files.
         options: fields of [`AtacSeqOptions`]: region_width, num_regions, max_span, max_gap, stride,
             validation_chromosomes, test_chromosomes, held_out_cell_types, max_n_fraction; for single cells also
             cell_type_column, min_cells_per_cell_type, min_cells_per_peak, min_cell_fraction_per_peak.
@@ -66,58 +72,97 @@ def build_atac_seq(
         peaks, split sizes, motif fingerprint, versions.
 
     Raises:
+        ChildProcessError: a worker process died. What is finished is kept.
         FileNotFoundError: an input does not exist.
-        ValueError: bad input or options; or `output_dir` holds something else.
+        OSError: a file cannot be written: no space left, no permission. What is finished is kept.
+        ValueError: bad input or options; `output_dir` holds something else, or another process builds it now.
     """
+    if executor is not None and num_workers != 1:
+        raise ValueError(f"num_workers={num_workers} and an executor: give one of the two")
     settings = AtacSeqOptions(**options)
-    output_dir = Path(output_dir)
+    output_dir = Path(output_dir).resolve()
+    work = WorkFolder(output_dir)
     peak_inputs = find_peaks(peaks, settings, source_dir)
     bank = motifs if isinstance(motifs, MotifBank) else MotifBank.resolve(motifs)
-    recipe = {"options": asdict(settings), "inputs": describe_inputs(genome, peak_inputs, bank, blacklist)}
+    before = _stamps(genome, peak_inputs, blacklist)
+    recipe = {
+        "options": asdict(settings),
+        "inputs": describe_inputs(genome, peak_inputs, bank, blacklist),
+        "versions": {name: version(name) for name in ("datasets", "numpy", "pyarrow", "torch")},
+        "rows_per_shard": shards_module.ROWS_PER_SHARD,
+    }
     if existing := _read_existing(output_dir, recipe, overwrite):
+        work.remove_if_finished()
         print(f"{output_dir} was already built from these files with these options: nothing to do.")
         print(summary_table(existing))
         return existing
 
-    with _folder_made_whole(output_dir, overwrite) as partial:
-        opened, axis, consensus = prepare(genome, peak_inputs, settings, blacklist)
-        _write_shards(partial, "regions", "train", region_tables(consensus, opened, bank, num_workers))
-        splits = {}
-        for split in split_names(settings):
-            windows = make_windows(consensus, axis, settings, split)
-            rows = _write_shards(partial, "windows", split, (window_table(part, consensus) for part in windows))
-            if rows:
-                splits[split] = rows
-        bank.save(partial / MOTIFS_FILE_NAME)
-        info = {
-            "builder": "atac_seq",
-            **recipe,
-            "anchor_index": settings.anchor_index,
-            "chromosomes": opened.chromosomes,
-            "cell_types": consensus.cell_types,
-            "metadata": {name: source.metadata for name, source in peak_inputs.sources.items() if source.metadata},
-            "left_out": peak_inputs.left_out,
-            "corpus": asdict(peak_inputs.corpus) if peak_inputs.corpus else None,
-            "peaks": {cell_type: asdict(counts) for cell_type, counts in consensus.counts.items()},
-            "num_consensus_regions": len(consensus),
-            "splits": splits,
-            "versions": {name: version(name) for name in ("datasets", "numpy", "pyarrow", "torch")},
-            "files": {str(file.relative_to(partial)): file.stat().st_size for file in _data_files(partial)},
-        }
-        (partial / "README.md").write_text(dataset_card(info), encoding="utf-8")
-        (partial / BUILD_INFO_FILE_NAME).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    with work.locked(), process_pool(num_workers) if executor is None else nullcontext(executor) as workers:
+        if (plan := _read_plan(work, recipe, overwrite)) is None:
+            try:
+                work.clear()
+                plan = {"genome": str(genome), **recipe}
+                plan["windows"] = _prepare(work, genome, peak_inputs, settings, blacklist, bank)
+                _check_unchanged(before, _stamps(genome, peak_inputs, blacklist))
+                work.write_plan(plan)
+            except BaseException:
+                work.clear()
+                raise
+        consensus = Consensus.load(work.path)
+        splits = {split: sum(rows) for split, rows in plan["windows"].items()}
+        regions = cut("regions", "train", len(consensus))
+        windows = [shard for split, rows in splits.items() for shard in cut("windows", split, rows)]
+        with _say_how_to_go_on(work, [*regions, *windows]):
+            work.remove_partial_files()
+            for config in ("regions", "windows"):
+                Path(work.set_folder, config).mkdir(parents=True, exist_ok=True)
+            write_shards(work, regions, workers, desc="Scoring motifs", unit="region")
+            write_shards(work, windows, workers, desc="Writing windows", unit="window")
+            shutil.copyfile(work.path / MOTIFS_FILE_NAME, work.set_folder / MOTIFS_FILE_NAME)
+            info = {
+                "builder": "atac_seq",
+                **recipe,
+                "anchor_index": settings.anchor_index,
+                "chromosomes": Genome(genome, unpacked=work.path / "genome").chromosomes,
+                "cell_types": consensus.cell_types,
+                "metadata": {name: source.metadata for name, source in peak_inputs.sources.items() if source.metadata},
+                "left_out": peak_inputs.left_out,
+                "corpus": asdict(peak_inputs.corpus) if peak_inputs.corpus else None,
+                "peaks": {cell_type: asdict(counts) for cell_type, counts in consensus.counts.items()},
+                "num_consensus_regions": len(consensus),
+                "splits": splits,
+                "files": {
+                    name: (work.set_folder / name).stat().st_size
+                    for name in [MOTIFS_FILE_NAME, *(shard.file for shard in [*regions, *windows])]
+                },
+            }
+            write_report(work.set_folder, info)
+            with written_whole(work.set_folder / BUILD_INFO_FILE_NAME) as stream:
+                stream.write((json.dumps(info, indent=2) + "\n").encode())
+            if output_dir.exists() and any(output_dir.iterdir()) and not overwrite:
+                raise ValueError(f"{output_dir}: was filled by someone else meanwhile; give another output_dir")
+            work.move_into_place()
     print(summary_table(info))
     return info
 
 
-def prepare(
-    genome: str | Path, peak_inputs: PeakInputs, options: AtacSeqOptions, blacklist: str | Path | None = None
-) -> tuple[Genome, GenomeAxis, Consensus]:
-    """Read genome and peaks, check the names among the options, and make the consensus regions."""
-    opened = Genome(genome)
+def _prepare(
+    work: WorkFolder,
+    genome: str | Path,
+    peak_inputs: PeakInputs,
+    options: AtacSeqOptions,
+    blacklist: str | Path | None,
+    bank: MotifBank,
+) -> dict[str, list[int]]:
+    """Read all inputs, and put what the shards need into the work folder; returns what `count_windows` does."""
+    print(f"Reading {genome}", flush=True)
+    opened = Genome(genome, unpacked=work.path / "genome")
     options.check_names(list(opened.chromosomes), list(peak_inputs.sources))
     axis = GenomeAxis(opened, options.region_width, blacklist)
-    return opened, axis, build_consensus(axis, peak_inputs.sources, options.region_width, options.max_n_fraction)
+    consensus = build_consensus(axis, peak_inputs.sources, options.region_width, options.max_n_fraction)
+    consensus.save(work.path)
+    bank.save(work.path / MOTIFS_FILE_NAME)
+    return count_windows(consensus, options)
 
 
 def describe_inputs(
@@ -138,8 +183,23 @@ def _describe_file(path: Path) -> dict[str, str]:
     return {"file": path.name, "sha256": sha256_of(path)}
 
 
-def _data_files(folder: Path) -> list[Path]:
-    return [folder / MOTIFS_FILE_NAME, *sorted(folder.glob("*/*.parquet"))]
+def _stamps(
+    genome: str | Path, peak_inputs: PeakInputs, blacklist: str | Path | None
+) -> dict[Path, tuple[int, int] | None]:
+    """Size and time of the last change of each input file; None for one that is not there."""
+    stamps: dict[Path, tuple[int, int] | None] = {}
+    for file in [genome, *peak_inputs.files.values(), *([blacklist] if blacklist else [])]:
+        stamps[Path(file)] = None
+        with suppress(OSError):
+            stat = Path(file).stat()
+            stamps[Path(file)] = stat.st_size, stat.st_mtime_ns
+    return stamps
+
+
+def _check_unchanged(before: dict[Path, tuple[int, int] | None], after: dict[Path, tuple[int, int] | None]) -> None:
+    for file, stamp in before.items():
+        if after[file] != stamp:
+            raise ValueError(f"{file}: was changed while it was read; start the build again when it is complete")
 
 
 def _read_existing(output_dir: Path, recipe: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
@@ -154,12 +214,8 @@ def _read_existing(output_dir: Path, recipe: dict[str, Any], overwrite: bool) ->
         raise ValueError(f"{output_dir}: exists and is not an ATAC-seq set built before; give another output_dir")
     if overwrite:
         return None
-    for part in ("options", "inputs"):
-        if different := sorted(key for key in recipe[part] if info[part].get(key) != recipe[part][key]):
-            raise ValueError(
-                f"{output_dir}: was built with other {part} ({', '.join(different)}); "
-                "give another output_dir, or overwrite"
-            )
+    if different := _differences(info, recipe, ("options", "inputs")):
+        raise ValueError(f"{output_dir}: was built with other {different}; give another output_dir, or overwrite")
     for name, size in info["files"].items():
         file = output_dir / name
         if not file.is_file() or file.stat().st_size != size:
@@ -167,49 +223,37 @@ def _read_existing(output_dir: Path, recipe: dict[str, Any], overwrite: bool) ->
     return info
 
 
-def _write_shards(folder: Path, config: str, split: str, tables: Iterable[pa.Table]) -> int:
-    """Write tables as `<config>/<split>-NNNNN-of-NNNNN.parquet`, a fixed number of rows a file; returns the rows."""
-    (folder / config).mkdir(exist_ok=True)
-    files: list[Path] = []
-    rows = 0
-    for file_tables in _cut(tables, ROWS_PER_SHARD[config]):
-        files.append(folder / config / f"{split}-{len(files):05d}.parquet")
-        with pq.ParquetWriter(files[-1], file_tables[0].schema, compression="zstd") as writer:
-            table = pa.concat_tables(file_tables)
-            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-            rows += len(table)
-    for index, file in enumerate(files):
-        file.rename(file.with_name(f"{split}-{index:05d}-of-{len(files):05d}.parquet"))
-    return rows
+def _read_plan(work: WorkFolder, recipe: dict[str, Any], overwrite: bool) -> dict[str, Any] | None:
+    """The plan of unfinished work that this build goes on with; None where it begins from scratch."""
+    plan = work.read_plan()
+    if plan is None or not (different := _differences(plan, recipe, tuple(recipe))):
+        return plan
+    if overwrite:
+        return None
+    raise ValueError(
+        f"{work.path}: holds an unfinished build with other {different}; "
+        "finish that one, delete the folder, give another output_dir, or overwrite"
+    )
 
 
-def _cut(tables: Iterable[pa.Table], rows: int) -> Iterator[list[pa.Table]]:
-    """Regroup a stream of tables into lists that hold `rows` rows together, the last one fewer."""
-    group: list[pa.Table] = []
-    missing = rows
-    for table in tables:
-        while len(table):
-            part = table.slice(0, missing)
-            group.append(part)
-            missing -= len(part)
-            table = table.slice(len(part))
-            if not missing:
-                yield group
-                group, missing = [], rows
-    if group:
-        yield group
+def _differences(before: dict[str, Any], now: dict[str, Any], parts: tuple[str, ...]) -> str:
+    """In what two recipes differ: the first part that does, and its entries; empty where they do not."""
+    for part in parts:
+        names = [name for name in now[part] if before[part].get(name) != now[part][name]]
+        if names:
+            return f"{part} ({', '.join(names)})"
+    return ""
 
 
 @contextmanager
-def _folder_made_whole(output_dir: Path, overwrite: bool) -> Iterator[Path]:
-    """A temporary folder beside `output_dir` that takes its place if all goes well, and vanishes if not."""
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output_dir.name}.partial-", dir=output_dir.parent) as parent:
-        partial, old = Path(parent, "new"), Path(parent, "old")
-        partial.mkdir()
-        yield partial
-        if output_dir.exists():
-            if any(output_dir.iterdir()) and not overwrite:
-                raise ValueError(f"{output_dir}: was filled by someone else meanwhile; give another output_dir")
-            output_dir.rename(old)
-        partial.rename(output_dir)
+def _say_how_to_go_on(work: WorkFolder, shards: list[Shard]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        num_finished = sum((work.set_folder / shard.file).exists() for shard in shards)
+        print(
+            f"Not finished: {num_finished} of {len(shards)} files are in {work.path}. Start the same build again and "
+            "it goes on from there, or delete that folder to give it up.",
+            file=sys.stderr,
+        )
+        raise

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 from datasets.builder import Key
+from datasets.fingerprint import Hasher
 
 from modeling_genebert.motifs_genebert import MotifBank
 
-from .build import describe_inputs, prepare
+from .build import build_atac_seq, describe_inputs
 from .peak_sources import PeakInputs, find_peaks
-from .tables import region_features, region_tables, window_features, window_table
-from .windows import AtacSeqOptions, make_windows, split_names
+from .tables import region_features, window_features
+from .windows import AtacSeqOptions, split_names
 
 
 @dataclass
@@ -30,6 +32,7 @@ class AtacSeqConfig(datasets.BuilderConfig, AtacSeqOptions):
         motifs: a JASPAR release by name, or a motif file.
         blacklist: BED file of intervals that no region may overlap.
         source_dir: a folder with the files of the public corpus.
+        num_workers: processes that build; changes no byte of the result.
     """
 
     genome: str | Path | None = None
@@ -37,6 +40,7 @@ class AtacSeqConfig(datasets.BuilderConfig, AtacSeqOptions):
     motifs: str | Path = "JASPAR2026"
     blacklist: str | Path | None = None
     source_dir: str | Path | None = None
+    num_workers: int = 1
 
     def __post_init__(self) -> None:
         datasets.BuilderConfig.__post_init__(self)
@@ -46,23 +50,27 @@ class AtacSeqConfig(datasets.BuilderConfig, AtacSeqOptions):
     def options(self) -> AtacSeqOptions:
         return AtacSeqOptions(**{field.name: getattr(self, field.name) for field in fields(AtacSeqOptions)})
 
-    @property
+    @cached_property
     def peak_inputs(self) -> PeakInputs:
         return find_peaks(self.peaks, self.options, self.source_dir)
 
-    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
-        # The name of the cache folder follows from what is in the input files, not from where they lie.
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """Options and checksums: all that decides what is in the set."""
         if self.genome is None or self.peaks is None:
             raise ValueError("AtacSeq needs genome=FILE and peaks=FILES_OR_FOLDER")
-        recipe = {field.name: getattr(self.options, field.name) for field in fields(AtacSeqOptions)}
-        recipe |= describe_inputs(self.genome, self.peak_inputs, MotifBank.resolve(self.motifs), self.blacklist)
-        return super().create_config_id(recipe, custom_features)
+        inputs = describe_inputs(self.genome, self.peak_inputs, MotifBank.resolve(self.motifs), self.blacklist)
+        return {**asdict(self.options), **inputs}
+
+    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
+        # The name of the cache folder follows from what is in the input files, not from where they lie.
+        return super().create_config_id(self.recipe, custom_features)
 
 
 class AtacSeq(datasets.ArrowBasedBuilder):
     """The pre-training set from raw files, in the cache of `datasets`: configs `windows` (default) and `regions`.
 
-    `build_atac_seq` writes the same rows as a folder that can go to the Hub.
+    Both configs are read from a folder in the cache that `build_atac_seq` writes once.
 
     Example:
 
@@ -89,20 +97,26 @@ class AtacSeq(datasets.ArrowBasedBuilder):
         return datasets.DatasetInfo(features=features)
 
     def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
-        options = self.config.options
-        genome, axis, consensus = prepare(self.config.genome, self.config.peak_inputs, options, self.config.blacklist)
-        tables: dict[str, Callable[[], Iterator[pa.Table]]]
-        if self.config.name == "regions":
-            tables = {"train": partial(region_tables, consensus, genome, MotifBank.resolve(self.config.motifs))}
-        else:
+        config = self.config
+        folder = Path(self._cache_dir_root, "atac_seq_sets", Hasher.hash(config.recipe))
+        build_atac_seq(
+            genome=config.genome,
+            peaks=config.peaks,
+            output_dir=folder,
+            motifs=config.motifs,
+            blacklist=config.blacklist,
+            source_dir=config.source_dir,
+            num_workers=config.num_workers,
+            **asdict(config.options),
+        )
+        files: dict[str, list[Path]] = {}
+        for file in sorted(Path(folder, config.name).glob("*.parquet")):
+            files.setdefault(file.name.split("-")[0], []).append(file)
+        splits = [split for split in split_names(config.options) if split in files]
+        return [datasets.SplitGenerator(split, gen_kwargs={"files": files[split]}) for split in splits]
 
-            def window_tables(split: str) -> Iterator[pa.Table]:
-                return (window_table(windows, consensus) for windows in make_windows(consensus, axis, options, split))
-
-            present = [split for split in split_names(options) if any(make_windows(consensus, axis, options, split))]
-            tables = {split: partial(window_tables, split) for split in present}
-        return [datasets.SplitGenerator(split, gen_kwargs={"tables": table}) for split, table in tables.items()]
-
-    def _generate_tables(self, tables: Any) -> Iterator[tuple[Key, pa.Table]]:
-        for index, table in enumerate(tables()):
-            yield Key(0, index), table
+    def _generate_tables(self, files: list[Path]) -> Iterator[tuple[Key, pa.Table]]:
+        for number, file in enumerate(files):
+            with pq.ParquetFile(file) as parquet:
+                for index, batch in enumerate(parquet.iter_batches()):
+                    yield Key(number, index), pa.Table.from_batches([batch])

@@ -4,13 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
-from .consensus import SKIP_REASONS
-from .windows import MIN_GAP_OF_N
+from .consensus import MIN_GAP_OF_N, PERCENTILES, SKIP_REASONS
 
+
+if TYPE_CHECKING:
+    from .report import RegionStatistics, SplitStatistics
+
+
+_USE = """\
+## Use
+
+```python
+from datasets import load_dataset
+
+windows = load_dataset("PATH_OR_HUB_ID")              # region_ids, anchor and next_region are row numbers of:
+regions = load_dataset("PATH_OR_HUB_ID", "regions", split="train")
+```
+
+Coordinates are in bp, 0-based, half-open. A row of `windows`:
+
+| column | what |
+|---|---|
+| `chrom`, `start`, `end` | from the first base of the window's first region to the last base of its last |
+| `cell_type` | the cell type whose open regions these are |
+| `anchor` | the region round which the window lies, in column {anchor_index} of `region_ids` (counted from 0) |
+| `region_ids` | {num_regions} regions in genome order; -1 where there is none |
+| `next_region` | the next open region of the cell type; -1 where there is none |
+
+A row of `regions`:
+
+| column | what |
+|---|---|
+| `region_id` | number of the row |
+| `chrom`, `start`, `end` | where it lies |
+| `gc` | share of G and C among the known bases |
+| `sequence` | its {region_width} bases |
+| `scores` | {num_motifs} scores, one a motif, as bytes: `numpy.frombuffer(row["scores"], "<f2")` |
+| `accessibility` | one number a cell type, in the order of `cell_type`: 0 = closed, NaN = open, not measured |
+
+`motifs.safetensors` holds the motifs in the order of `scores`; `build_info.json` is this card for programs.
+"""
 
 _METHOD = """\
 ## How it was made
@@ -22,32 +61,25 @@ _METHOD = """\
 - A region is **open** in a cell type if the summit of one of its peaks lies inside the region. Its **accessibility**
   is the mid-rank (0, 1] of the strongest such peak among all peaks of that cell type's file, before any filtering;
   0 = closed, NaN = open, but the file has no signal. A closed region may still touch the flank of a peak.
-- A **window** is {num_regions} columns of open regions of one cell type round an anchor, which is in column
-  {anchor_index} (counted from 0); only regions within {half_span:,} bp of the anchor, centre to centre; -1 where there
-  is none. The anchors are every open region of a cell type, or every n-th with `stride` n (here {stride}).
+- A **window** is {num_regions} columns of open regions of one cell type round an anchor; only regions within
+  {half_span:,} bp of the anchor, centre to centre. The anchors are every open region of a cell type, or every n-th
+  with `stride` n (here {stride}).
 - **next_region** is the next open region of the cell type on the chromosome, at most {max_gap:,} bp away, with no run
-  of {min_gap_of_n:,} or more N between; else -1.
+  of {min_gap_of_n:,} or more N between.
 - **scores** are the best log-odds of each motif over both strands of the region, clipped at 0, divided by the motif's
-  best possible score: {num_motifs} little-endian float16 values, `numpy.frombuffer(row["scores"], "<f2")`, in the
-  order of `motifs.safetensors`.
-
-Coordinates are 0-based, half-open.
+  best possible score.
 """
-
-_USE = """\
-## Use
-
-```python
-from datasets import load_dataset
-
-windows = load_dataset("PATH_OR_HUB_ID")              # region_ids, anchor and next_region are row numbers of:
-regions = load_dataset("PATH_OR_HUB_ID", "regions", split="train")
-```
-"""
-
 
 _CELL_TYPES = """\
 ## Cell types
+
+Numbers are median (5th to 95th percentile). Width: of all peaks in the file, bp; the regions are all {region_width} bp
+wide. GC and accessibility: of the open regions; "not measured" are those without accessibility. "Only here": open in
+no other cell type. "Most similar": the cell type with the largest Jaccard index.
+"""
+
+_PEAKS = """\
+### Peaks
 
 What became of the peaks in each file. A peak was used (its summit lies in a region) or skipped: unknown chromosome =
 not in the genome; past chromosome end = the peak or its region reaches beyond it; duplicate = twice in the file; too
@@ -55,19 +87,120 @@ many N = in its region; blacklist = its region overlaps the blacklist; overlap =
 and its summit lies in none.
 """
 
+_MOTIFS = """\
+## Motifs
 
-def dataset_card(info: dict[str, Any]) -> str:
-    """The README.md of a built set, from what is in its `build_info.json`."""
-    options, inputs = info["options"], info["inputs"]
+A region has a hit of a motif if its best site scores so high that a random site (independent bases, background
+{background}) would reach it with probability {p_value:g} or less; by chance, at most about {chance:.1%} of the
+regions have one. {num_impossible} of the {num_motifs} motifs are too short or too weak to have hits. All hit rates and
+thresholds are in `motif_hit_rates.tsv`. Below: the motifs most enriched in each cell type by z-score, one a family, as
+hit rate in its open regions / in those of all cell types (a region counts once for each in which it is open).
+"""
+
+_SPLITS = """\
+## Splits
+
+By chromosome; windows never cross from one chromosome to another. Windows of held-out cell types are in splits of
+their own. Regions are shared between cell types: the distinct anchors are the independent loci.
+"""
+
+# File name -> section, alternative text, caption.
+_PICTURES = {
+    "cell_types.png": (
+        "Cell types",
+        "Open regions, peak widths, GC content and accessibility of each cell type",
+        "Black: median; box: middle half; line: 5th to 95th percentile. Dotted: median GC of all regions.",
+    ),
+    "jaccard.png": ("Overlaps", "Jaccard index of the open regions of each pair of cell types", ""),
+    "sharing.png": ("Overlaps", "Number of regions by the number of cell types in which they are open", ""),
+    "motifs.png": ("Motifs", "Enrichment of motifs in the open regions of each cell type", ""),
+}
+
+
+def dataset_card(
+    info: dict[str, Any],
+    regions: RegionStatistics,
+    splits: dict[str, SplitStatistics],
+    pictures: list[str],
+    dataset_infos: DatasetInfosDict,
+) -> str:
+    """The README.md of a built set.
+
+    Args:
+        info: what is in its `build_info.json`.
+        regions: counted over its regions.
+        splits: counted over the windows of each split.
+        pictures: file names in its folder `figures`; none where they could not be drawn.
+        dataset_infos: columns and sizes of its configs.
+    """
+    options, num_motifs = info["options"], len(regions.motifs)
+    numbers = {
+        **options,
+        "anchor_index": info["anchor_index"],
+        "half_span": options["max_span"] // 2,
+        "min_gap_of_n": MIN_GAP_OF_N,
+        "num_motifs": num_motifs,
+    }
+    num_sites = 2 * options["region_width"]
+    motifs_text = _MOTIFS.format(
+        background=" ".join(
+            f"{base} {share:g}" for base, share in zip("ACGT", regions.motifs.background, strict=True)
+        ),
+        p_value=regions.p_value,
+        chance=1 - (1 - regions.p_value) ** num_sites,
+        num_impossible=int(np.isinf(regions.thresholds).sum()),
+        num_motifs=num_motifs,
+    )
+    corpus = info["corpus"]
+    licence = f"Licence: {corpus['licence']}" if corpus else "The licence is that of the peak files it was built from"
+    no_pictures = (
+        [] if pictures else ["No pictures: matplotlib or scipy was missing (`pip install genebert[plots]`).\n"]
+    )
+    sections = [
+        f"---\n{_metadata(info, dataset_infos)}\n---\n",
+        "# ATAC-seq windows for GeneBERT\n",
+        f"{info['num_consensus_regions']:,} consensus regions of {options['region_width']} bp, open or closed in "
+        f"{len(info['cell_types'])} cell types, and the windows of open regions that GeneBERT is pre-trained on. "
+        f"{licence}.\n",
+        *no_pictures,
+        _USE.format(**numbers),
+        _CELL_TYPES.format(**numbers),
+        _markdown(*_cell_type_rows(info, regions)),
+        *_shown(pictures, "Cell types"),
+        *_more_of_cell_types(info),
+        _PEAKS,
+        _markdown(*_peak_rows(info)),
+        "## Overlaps\n",
+        _sharing(regions),
+        *_shown(pictures, "Overlaps"),
+        motifs_text,
+        _markdown(["cell type", "enriched motifs: here / all cell types"], _motif_rows(regions)),
+        *_shown(pictures, "Motifs"),
+        _SPLITS,
+        _markdown(*_split_rows(splits)),
+        _METHOD.format(**numbers),
+        *_provenance(info),
+    ]
+    return "\n".join(sections)
+
+
+def _metadata(info: dict[str, Any], dataset_infos: DatasetInfosDict) -> str:
+    """The card's YAML header."""
     # `load_dataset` caches a local folder by its name and by what stands in `configs`: without a version that follows
     # from the content, it would return the rows of another set in a folder of the same name.
-    recipe = json.dumps([options, inputs, info["versions"]], sort_keys=True)
+    recipe = json.dumps([info["options"], info["inputs"], info["versions"]], sort_keys=True)
     version = f"1.0.{int(hashlib.sha256(recipe.encode()).hexdigest()[:8], 16)}"
+    corpus = info["corpus"]
+    licence: dict[str, Any] = {"license": "unknown"}
+    if corpus and corpus["licence_link"]:
+        name = corpus["name"].replace("_", "-")
+        licence = {"license": "other", "license_name": name, "license_link": corpus["licence_link"]}
     metadata = DatasetCardData(
-        license="other",
+        **licence,
         pretty_name="ATAC-seq windows for GeneBERT",
-        tags=["biology", "genomics", "atac-seq", "chromatin-accessibility", "genebert"],
-        size_categories=_size_category(sum(info["splits"].values())),
+        task_categories=["fill-mask"],
+        tags=["biology", "genomics", "dna", "atac-seq", "chromatin-accessibility", "genebert"],
+        size_categories=[_size_category(sum(info["splits"].values()))],
         configs=[
             {
                 "config_name": "windows",
@@ -82,42 +215,8 @@ def dataset_card(info: dict[str, Any]) -> str:
             },
         ],
     )
-    method = _METHOD.format(
-        **options,
-        anchor_index=info["anchor_index"],
-        half_span=options["max_span"] // 2,
-        min_gap_of_n=MIN_GAP_OF_N,
-        num_motifs=inputs["motifs"]["num_motifs"],
-    )
-    held_out = [
-        [name.replace("_", " "), ", ".join(options[name]) or "none"]
-        for name in ("validation_chromosomes", "test_chromosomes", "held_out_cell_types")
-    ]
-    files = [["genome", inputs["genome"]["file"], f"`{inputs['genome']['sha256']}`"]]
-    files += [[name, file["file"], f"`{file['sha256']}`"] for name, file in inputs["peaks"].items()]
-    if inputs["blacklist"]:
-        files.append(["blacklist", inputs["blacklist"]["file"], f"`{inputs['blacklist']['sha256']}`"])
-    motifs = inputs["motifs"]
-    files.append(["motifs", f"{motifs['source']} ({motifs['num_motifs']} motifs)", f"`{motifs['fingerprint']}`"])
-    sections = [
-        f"---\n{metadata.to_yaml()}\n---\n",
-        "# ATAC-seq windows for GeneBERT\n",
-        f"{info['num_consensus_regions']:,} consensus regions of {options['region_width']} bp, open or closed in "
-        f"{len(info['cell_types'])} cell types, and the windows of open regions that GeneBERT is pre-trained on. "
-        "The licence is that of the peak files it was built from.\n",
-        _USE,
-        _CELL_TYPES,
-        _markdown(*_peak_rows(info)),
-        *_more_of_cell_types(info),
-        "## Splits\n\nSplits by chromosome; windows never cross from one to another.\n",
-        _markdown(["split", "windows"], [[split, f"{rows:,}"] for split, rows in info["splits"].items()]),
-        _markdown(["held out", "names"], held_out),
-        method,
-        "## Provenance\n",
-        _markdown(["input", "file", "SHA-256"], files),
-        _markdown(["option", "value"], [[name, f"`{value}`"] for name, value in options.items()]),
-    ]
-    return "\n".join(sections)
+    dataset_infos.to_dataset_card_data(metadata)
+    return metadata.to_yaml()
 
 
 def summary_table(info: dict[str, Any]) -> str:
@@ -157,12 +256,88 @@ def _peak_rows(info: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, [*rows, ["all", *(f"{total:,}" for total in totals)]]
 
 
+def _cell_type_rows(info: dict[str, Any], regions: RegionStatistics) -> tuple[list[str], list[list[str]]]:
+    header = ["cell type", "open regions", "only here", "width", "GC", "accessibility", "not measured", "most similar"]
+    rows = []
+    jaccard = regions.jaccard
+    np.fill_diagonal(jaccard, 0)  # a cell type with itself
+    for index, cell_type in enumerate(regions.cell_types):
+        nearest = int(jaccard[index].argmax())
+        similarity = jaccard[index, nearest]
+        rows.append(
+            [
+                cell_type,
+                f"{regions.num_open[index]:,}",
+                f"{regions.num_only[index]:,}",
+                _spread(np.array(info["peaks"][cell_type]["widths"]), ".0f"),
+                _spread(regions.gc[index], ".2f"),
+                _spread(regions.accessibility[index], ".2f"),
+                f"{regions.num_not_measured[index]:,}",
+                f"{regions.cell_types[nearest]} ({similarity:.2f})" if similarity else "",
+            ]
+        )
+    everything = [f"{regions.num_regions:,}", "", "", _spread(regions.gc[-1], ".2f"), "", "", ""]
+    return header, [*rows, ["all regions", *everything]]
+
+
+def _spread(percentiles: np.ndarray, form: str) -> str:
+    """Median (5th to 95th percentile); empty where nothing was measured."""
+    low, median, high = (percentiles[PERCENTILES.index(percent)] for percent in (5, 50, 95))
+    return "" if np.isnan(median) else f"{median:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _sharing(regions: RegionStatistics) -> str:
+    shares = regions.num_open_in / regions.num_regions
+    return f"{shares[1]:.0%} of the regions are open in one cell type only, {shares[-1]:.0%} in all of them.\n"
+
+
+def _motif_rows(regions: RegionStatistics) -> list[list[str]]:
+    rates, pooled = regions.hit_rates, regions.pooled_hit_rates
+    rows = []
+    for index, cell_type in enumerate(regions.cell_types):
+        motifs = [
+            f"{regions.motifs.names[motif]} {rates[index, motif]:.0%} / {pooled[motif]:.0%}"
+            for motif in regions.most_enriched(index, 5)
+        ]
+        rows.append([cell_type, ", ".join(motifs) or "none"])
+    return rows
+
+
+def _split_rows(splits: dict[str, SplitStatistics]) -> tuple[list[str], list[list[str]]]:
+    header = ["split", "chromosomes", "cell types", "windows", "distinct anchors"]
+    header += ["regions a window (mean)", "span, bp (mean)", "with next region"]
+    rows = [
+        [
+            name,
+            _first_few(split.chromosomes),
+            f"{split.num_cell_types}",
+            f"{split.num_windows:,}",
+            f"{split.num_anchors:,}",
+            f"{split.mean_regions:.1f}",
+            f"{split.mean_span:,.0f}",
+            f"{split.share_with_next:.1%}",
+        ]
+        for name, split in splits.items()
+    ]
+    return header, rows
+
+
+def _first_few(names: list[str], limit: int = 8) -> str:
+    return ", ".join(names[:limit]) + (f", ... ({len(names)})" if len(names) > limit else "")
+
+
+def _shown(pictures: list[str], section: str) -> list[str]:
+    """The pictures of a section, as Markdown that the Hub shows."""
+    texts = []
+    for file, (its_section, alternative, caption) in _PICTURES.items():
+        if its_section == section and file in pictures:
+            texts.append(f"![{alternative}](figures/{file})\n" + (f"\n{caption}\n" if caption else ""))
+    return texts
+
+
 def _more_of_cell_types(info: dict[str, Any]) -> list[str]:
-    """Sections on the public corpus, on metadata and on cell types that were left out, where there are such."""
+    """Sections on metadata and on cell types that were left out, where there are such."""
     sections = []
-    if corpus := info["corpus"]:
-        names = ("name", "description", "genome_build", "citation", "licence")
-        sections += ["Public corpus:\n", _markdown(["", ""], [[name, corpus[name]] for name in names])]
     if info["metadata"]:
         columns = list(dict.fromkeys(column for values in info["metadata"].values() for column in values))
         rows = [[name, *(values.get(column, "") for column in columns)] for name, values in info["metadata"].items()]
@@ -172,9 +347,29 @@ def _more_of_cell_types(info: dict[str, Any]) -> list[str]:
     return sections
 
 
+def _provenance(info: dict[str, Any]) -> list[str]:
+    inputs = info["inputs"]
+    sections = ["## Provenance\n"]
+    if corpus := info["corpus"]:
+        names = ("name", "description", "genome_build", "citation", "licence")
+        sections += ["Public corpus:\n", _markdown(["", ""], [[name, corpus[name]] for name in names])]
+    files = [["genome", inputs["genome"]["file"], f"`{inputs['genome']['sha256']}`"]]
+    files += [[name, file["file"], f"`{file['sha256']}`"] for name, file in inputs["peaks"].items()]
+    if inputs["blacklist"]:
+        files.append(["blacklist", inputs["blacklist"]["file"], f"`{inputs['blacklist']['sha256']}`"])
+    motifs = inputs["motifs"]
+    files.append(["motifs", f"{motifs['source']} ({motifs['num_motifs']} motifs)", f"`{motifs['fingerprint']}`"])
+    return [
+        *sections,
+        _markdown(["input", "file", "SHA-256"], files),
+        _markdown(["option", "value"], [[name, f"`{value}`"] for name, value in info["options"].items()]),
+        _markdown(["library", "version"], [[name, version] for name, version in info["versions"].items()]),
+    ]
+
+
 def _markdown(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
 
 
 def _size_category(rows: int) -> str:

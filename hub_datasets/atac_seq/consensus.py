@@ -8,15 +8,17 @@ wide, and a region has the same coordinates in every cell type.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from ..files import written_whole
 from ..genome import Genome, name_some, naming_hint
 from ..intervals import Peaks, mid_ranks, read_peaks
 
@@ -35,6 +37,11 @@ TOO_MANY_N = "too many N"
 BLACKLISTED = "blacklist"
 OVERLAP = "overlap"
 SKIP_REASONS = (NO_CHROMOSOME, PAST_END, DUPLICATE, TOO_MANY_N, BLACKLISTED, OVERLAP)
+PERCENTILES = (5, 25, 50, 75, 95)  # of the distributions in the report
+# A run of N of this length (bp) is a gap in the assembly: no region is the "next" one across it.
+MIN_GAP_OF_N = 1000
+# The consensus is made in pieces of whole chromosomes, of about this length (bp) together: bounds the memory.
+_PIECE_OF_AXIS = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -45,33 +52,83 @@ class PeakCounts:
     used: int
     skipped: dict[str, int]
     open_regions: int
+    widths: list[int]  # bp: PERCENTILES over all peaks that were read
 
 
 @dataclass(frozen=True)
 class Consensus:
     """N regions of one width, sorted by chromosome (genome order) and start; bp, 0-based, half-open.
 
+    Which regions are open is kept as a list for each cell type, so memory grows with the open regions of all cell
+    types together, not with regions x cell types.
+
     Attributes:
         region_width: bp.
         chromosomes: all chromosome names of the genome, in its order.
+        offsets: where each chromosome begins on the [`GenomeAxis`].
+        gaps: runs of `MIN_GAP_OF_N` or more N, on the axis, int64 of shape `(num_gaps, 2)`, sorted.
         chrom: index into `chromosomes`, int32 of shape `(N,)`.
         start: int64 of shape `(N,)`.
         cell_types: C names.
-        accessibility: float32 of shape `(N, C)`: 0 where closed, NaN where open but not measured, else the mid-rank in
-            (0, 1] of the strongest supporting peak among all peaks of that cell type's file.
+        open_regions: for each cell type, the rows of the regions open in it, int32, sorted.
+        accessibility: for each cell type, of those regions: the mid-rank in (0, 1] of the strongest supporting peak
+            among all peaks of that cell type's file, NaN where not measured; float32.
         counts: per cell type, what became of its peaks.
     """
 
     region_width: int
     chromosomes: list[str]
+    offsets: np.ndarray
+    gaps: np.ndarray
     chrom: np.ndarray
     start: np.ndarray
     cell_types: list[str]
-    accessibility: np.ndarray
+    open_regions: list[np.ndarray]
+    accessibility: list[np.ndarray]
     counts: dict[str, PeakCounts]
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def accessibility_of(self, first: int, last: int) -> np.ndarray:
+        """Accessibility of the regions `first` to `last` (exclusive) in each cell type; 0 where closed.
+
+        Returns:
+            float32 array of shape `(last - first, C)`.
+        """
+        dense = np.zeros((last - first, len(self.cell_types)), dtype=np.float32)
+        for column, (rows, values) in enumerate(zip(self.open_regions, self.accessibility, strict=True)):
+            here = slice(*np.searchsorted(rows, [first, last]))
+            dense[rows[here] - first, column] = values[here]
+        return dense
+
+    def save(self, folder: Path) -> None:
+        """Write it to a folder as arrays that many processes can open at no cost."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {name: np.concatenate(getattr(self, name)) for name in _ARRAYS_OF_CELL_TYPES}
+        arrays["ends"] = np.cumsum([len(rows) for rows in self.open_regions])
+        for name, array in arrays.items():
+            with written_whole(folder / f"{name}.npy") as stream:
+                np.save(stream, array)
+        counts = {cell_type: asdict(count) for cell_type, count in self.counts.items()}
+        rest = {"region_width": self.region_width, "chromosomes": self.chromosomes, "counts": counts}
+        with written_whole(folder / "consensus.json") as stream:
+            stream.write(json.dumps(rest).encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> Consensus:
+        """Open what `save` wrote; the arrays stay on disk, and memory holds what is used of them."""
+        names = (*_ARRAYS, *_ARRAYS_OF_CELL_TYPES, "ends")
+        arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
+        ends = arrays.pop("ends")
+        arrays |= {name: np.split(arrays[name], ends[:-1]) for name in _ARRAYS_OF_CELL_TYPES}
+        rest = json.loads((folder / "consensus.json").read_text(encoding="utf-8"))
+        counts = {cell_type: PeakCounts(**count) for cell_type, count in rest["counts"].items()}
+        return cls(rest["region_width"], rest["chromosomes"], cell_types=list(counts), counts=counts, **arrays)
+
+
+_ARRAYS = ("offsets", "gaps", "chrom", "start")
+_ARRAYS_OF_CELL_TYPES = ("open_regions", "accessibility")
 
 
 class GenomeAxis:
@@ -140,19 +197,18 @@ class GenomeAxis:
         return self._unknown_before_run[num_runs] - beyond
 
 
-def keep_strongest(position: np.ndarray, strength: np.ndarray, cell_type: np.ndarray, width: int) -> np.ndarray:
+def keep_strongest(position: np.ndarray, strength: np.ndarray, width: int) -> np.ndarray:
     """Iterative overlap removal: strongest first, keep an interval unless it overlaps one kept before.
 
     Args:
         position: starts of the intervals on one axis, int64 of shape `(n,)`.
-        strength: float of shape `(n,)`; ties go to the smaller start, then to the earlier cell type.
-        cell_type: int of shape `(n,)`.
+        strength: float of shape `(n,)`; ties go to the smaller start.
         width: of all intervals, bp.
 
     Returns:
         Starts of the kept intervals, sorted.
     """
-    strongest_first = position[np.lexsort((cell_type, position, -strength))]
+    strongest_first = position[np.lexsort((position, -strength))]
     # Kept intervals do not overlap, so each bucket of `width` bp holds the start of at most one.
     kept: dict[int, int] = {}
     for start in strongest_first.tolist():
@@ -167,9 +223,13 @@ def keep_strongest(position: np.ndarray, strength: np.ndarray, cell_type: np.nda
 
 @dataclass
 class _PlacedPeaks:
-    """One file's peaks that lie within the genome, on the axis, and what became of the others."""
+    """One file's peaks that lie within the genome, sorted by summit, and what became of the others.
+
+    15 bytes a peak: this is what grows with the number of peaks while the consensus is made.
+    """
 
     num_read: int
+    widths: list[int]  # bp: PERCENTILES over all peaks that were read
     summit: np.ndarray  # axis position
     rank: np.ndarray  # mid-rank of the signal over the whole file, NaN = not measured
     crosses_end: np.ndarray  # bool: the fixed-width interval reaches beyond the chromosome
@@ -181,6 +241,12 @@ class _PlacedPeaks:
     def candidate(self) -> np.ndarray:
         """bool: the fixed-width interval may become a region."""
         return ~self.crosses_end & ~self.too_many_n & ~self.blacklisted
+
+    def candidates_between(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Summit and strength of the candidates with a summit in an interval of the axis."""
+        here = slice(*np.searchsorted(self.summit, [start, end]))
+        candidate = self.candidate[here]
+        return self.summit[here][candidate], np.nan_to_num(self.rank[here][candidate], nan=0.5)
 
 
 def _place(peaks: Peaks, place: str, axis: GenomeAxis, region_width: int, max_n_fraction: float) -> _PlacedPeaks:
@@ -200,7 +266,8 @@ def _place(peaks: Peaks, place: str, axis: GenomeAxis, region_width: int, max_n_
     columns = np.stack([chrom, peaks.start, peaks.end, summit])[:, order]
     duplicate[order[1:]] = (columns[:, 1:] == columns[:, :-1]).all(axis=0)
     duplicate &= ~no_chromosome & ~past_end
-    placed = ~no_chromosome & ~past_end & ~duplicate
+    placed = np.flatnonzero(~no_chromosome & ~past_end & ~duplicate)
+    placed = placed[np.argsort((summit + offset)[placed], kind="stable")]
 
     start = (summit - region_width // 2)[placed]
     crosses_end = (start < 0) | (start + region_width > length[placed])
@@ -209,6 +276,7 @@ def _place(peaks: Peaks, place: str, axis: GenomeAxis, region_width: int, max_n_
     too_many_n = ~crosses_end & (num_unknown > max_n_fraction * region_width)
     return _PlacedPeaks(
         num_read=len(peaks),
+        widths=np.percentile(peaks.end - peaks.start, PERCENTILES, method="inverted_cdf").tolist(),
         summit=(summit + offset)[placed],
         rank=rank[placed],
         crosses_end=crosses_end,
@@ -256,42 +324,50 @@ def build_consensus(
         source = sources[cell_type]
         placed.append(_place(source.read(), source.place, axis, region_width, max_n_fraction))
 
-    position = keep_strongest(
-        np.concatenate([peaks.summit[peaks.candidate] for peaks in placed]) - region_width // 2,
-        np.concatenate([np.nan_to_num(peaks.rank[peaks.candidate], nan=0.5) for peaks in placed]),
-        np.repeat(np.arange(len(placed)), [peaks.candidate.sum() for peaks in placed]),
-        region_width,
-    )
-
-    accessibility = np.zeros((len(position), len(placed)), dtype=np.float32)
-    counts = {}
-    for column, (cell_type, peaks) in enumerate(zip(cell_types, placed, strict=True)):
+    position = _keep_strongest_of_all(placed, axis, region_width)
+    open_regions, accessibility, counts = [], [], {}
+    for cell_type, peaks in zip(cell_types, placed, strict=True):
         region = np.searchsorted(position, peaks.summit, side="right") - 1
         supports = region >= 0
         supports[supports] = peaks.summit[supports] < position[region[supports]] + region_width
-        is_open = np.zeros(len(position), dtype=bool)
-        is_open[region[supports]] = True
-        strongest = np.zeros(len(position), dtype=np.float32)
-        np.maximum.at(strongest, region[supports], np.nan_to_num(peaks.rank[supports]))
-        accessibility[:, column] = np.where(is_open & (strongest == 0), np.nan, strongest)
+        # Sorted by summit, the peaks that support one region stand together; the strongest counts, NaN as the weakest.
+        rows, first = np.unique(region[supports], return_index=True)
+        open_regions.append(rows.astype(np.int32))
+        accessibility.append(np.fmax.reduceat(peaks.rank[supports], first) if len(rows) else np.empty(0, np.float32))
         skipped = dict.fromkeys(SKIP_REASONS, 0) | peaks.skipped
         skipped[PAST_END] += int((~supports & peaks.crosses_end).sum())
         skipped[TOO_MANY_N] += int((~supports & peaks.too_many_n).sum())
         skipped[BLACKLISTED] += int((~supports & peaks.blacklisted).sum())
         skipped[OVERLAP] += int((~supports & peaks.candidate).sum())
-        counts[cell_type] = PeakCounts(peaks.num_read, int(supports.sum()), skipped, int(is_open.sum()))
+        counts[cell_type] = PeakCounts(peaks.num_read, int(supports.sum()), skipped, len(rows), peaks.widths)
     _check_counts(counts, sources)
 
     chrom = np.searchsorted(axis.offsets, position, side="right").astype(np.int32) - 1
     return Consensus(
         region_width=region_width,
         chromosomes=axis.names,
+        offsets=axis.offsets,
+        gaps=axis.unknown_runs[np.diff(axis.unknown_runs, axis=1)[:, 0] >= MIN_GAP_OF_N],
         chrom=chrom,
         start=position - axis.offsets[chrom],
         cell_types=cell_types,
+        open_regions=open_regions,
         accessibility=accessibility,
         counts=counts,
     )
+
+
+def _keep_strongest_of_all(placed: list[_PlacedPeaks], axis: GenomeAxis, region_width: int) -> np.ndarray:
+    """Starts of the regions on the axis, sorted: each piece of whole chromosomes is independent of the others."""
+    _, first = np.unique(axis.offsets // _PIECE_OF_AXIS, return_index=True)
+    bounds = [*axis.offsets[first].tolist(), int(axis.offsets[-1] + axis.lengths[-1])]
+    kept = []
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        summits, strengths = zip(*(peaks.candidates_between(start, end) for peaks in placed), strict=True)
+        kept.append(
+            keep_strongest(np.concatenate(summits) - region_width // 2, np.concatenate(strengths), region_width)
+        )
+    return np.concatenate(kept)
 
 
 def _check_counts(counts: dict[str, PeakCounts], sources: Mapping[str, PeakSource]) -> None:

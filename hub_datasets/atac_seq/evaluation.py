@@ -30,7 +30,7 @@ from modeling_genebert.pairing_genebert import (
     srm_evaluation_plan,
 )
 
-from .reader import UNSEEN_SUFFIX, AtacSeqSet, PreTrainingDataset
+from .reader import UNSEEN_SUFFIX, AtacSeqSet, MappedRows, PreTrainingDataset
 
 
 BLOCK = 200_000  # bp
@@ -185,7 +185,7 @@ class _Evaluation:
         collator: GeneBertDataCollatorForPreTraining,
         atac: AtacSeqSet,
         windows: WindowTable,
-        region_ids: np.ndarray,
+        region_ids: MappedRows,
         settings: EvaluationSettings,
     ):
         self.model, self.collator, self.atac = model, collator, atac
@@ -254,9 +254,8 @@ class _Evaluation:
         """MGM loss, and accuracy per hidden base beside that of the opponents on the identical bases."""
         loss_sum, num_labels = 0.0, 0
         truth, predicted, segments, opponents = [], [], [], []
-        first = (self.atac.regions.codes.shape[1] - self.settings.segment_length) // 2
-        regions = self.atac.regions.codes[:, first : first + self.settings.segment_length]
-        context_model = ContextModel(regions[np.unique(train_windows.anchor)])
+        regions, length = self.atac.regions, self.settings.segment_length
+        context_model = ContextModel(regions.segments(np.unique(train_windows.anchor), length))
         kmer, stride = self.collator.kmer, self.collator.stride
         offset = 0
         for batch, output in self.batches(plan, progress):
@@ -265,7 +264,7 @@ class _Evaluation:
             loss_sum, num_labels = loss_sum + float(output.mgm_loss) * count, num_labels + count
             rows = len(labels)
             ids = np.stack([self.windows.anchor[plan.row], np.maximum(plan.segment_b, 0)], axis=1)
-            true_codes = regions[ids[offset : offset + rows]][..., : hidden.shape[2]]
+            true_codes = regions.segments(ids[offset : offset + rows].ravel(), length)[:, : hidden.shape[2]]
             offset += rows
             num_kmers = (hidden.shape[2] - kmer) // stride + 1
             segment_labels = labels.new_full((rows, 2, num_kmers), -100)
@@ -280,8 +279,7 @@ class _Evaluation:
             predicted.append(probabilities.argmax(dim=-1).cpu()[is_hidden].numpy())
             truth.append(hidden.flatten(0, 1).cpu()[is_hidden].numpy())
             segments.append(np.repeat(np.arange(offset - rows, offset), 2)[np.nonzero(is_hidden.numpy())[0]])
-            flat_codes = true_codes.reshape(-1, true_codes.shape[-1])
-            opponents.append(context_model.predict(flat_codes, is_hidden.numpy())[is_hidden.numpy()])
+            opponents.append(context_model.predict(true_codes, is_hidden.numpy())[is_hidden.numpy()])
         blocks = self.blocks(plan)[np.concatenate(segments)]
         truth_array = np.concatenate(truth)
         correct = {

@@ -28,6 +28,7 @@ class PublicCorpus:
         genome_build: of the coordinates: the genome to give.
         citation: what to cite.
         licence: terms of use, and where they stand.
+        licence_link: address of the terms, for the header of the card; empty where they are not known.
         folder: name of the folder in the cache; corpora that are made from the same files share it.
         urls: file name -> where it is downloaded.
         cell_types: file name -> cell type, where each file holds the peaks of one. Else the files are the three of a
@@ -45,6 +46,7 @@ class PublicCorpus:
     urls: dict[str, str]
     cell_types: dict[str, str] = field(default_factory=dict)
     prefix: str = ""
+    licence_link: str = ""
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -102,6 +104,7 @@ PUBLIC_CORPORA = {
             citation="ENCODE Project Consortium, with the accessions of the experiments and files, as asked for at "
             "https://www.encodeproject.org/help/citing-encode/",
             licence="free use without restrictions: https://www.encodeproject.org/help/citing-encode/",
+            licence_link="https://www.encodeproject.org/help/citing-encode/",
             folder="encode_atac",
             urls={
                 f"{file}.bed.gz": f"https://www.encodeproject.org/files/{file}/@@download/{file}.bed.gz"

@@ -1,7 +1,14 @@
-"""Read a built set (a folder or a Hub data set) and turn its windows into pre-training examples."""
+"""Read a built set (a folder or a Hub data set) and turn its windows into pre-training examples.
+
+Regions and windows are memory-mapped: `datasets` downloads the Parquet files and turns them into local Arrow files,
+once; all processes of a machine share what is mapped, and a row is copied when an example needs it. Held in memory is
+what pairs are drawn from, 22 bytes a window. The partner of a window may lie anywhere in the set, which is therefore
+not read as a stream; `load_dataset(..., "windows", streaming=True)` gives the windows without partners as one.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +16,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from huggingface_hub import hf_hub_download
 from torch.utils.data import Dataset
 
@@ -19,52 +27,136 @@ from modeling_genebert.pairing_genebert import NO_REGION, PairingPlan, WindowTab
 from .windows import UNSEEN_SUFFIX
 
 
+# Rows that lie together in a memory-mapped file: so many that most windows find all their regions in one place.
+ROWS_PER_CHUNK = 1000
+
+
+class MappedRows:
+    """
+    The rows of a memory-mapped column as arrays, each read when it is asked for.
+
+    Args:
+        dataset (`datasets.Dataset`): with its rows in the order of its files.
+        column (`str`): of strings, bytes or lists, all of one length.
+        dtype (`str`): NumPy's name for the type of the values in a row.
+
+    Raises:
+        ValueError: if the rows differ in length.
+    """
+
+    def __init__(self, dataset: datasets.Dataset, column: str, dtype: str):
+        self.dataset, self.column, self.dtype = dataset, column, np.dtype(dtype)
+        values = dataset.data.table[column]
+        if not pa.types.is_fixed_size_list(values.type):
+            lengths = pc.min_max(pc.binary_length(values)).as_py()
+            if lengths["min"] != lengths["max"]:
+                raise ValueError(
+                    f"column {column!r} has rows of {lengths['min']} to {lengths['max']} bytes, expected one length: "
+                    "the set is damaged, build it again"
+                )
+        self.chunks = [_mapped_rows(chunk, self.dtype) for chunk in values.chunks if len(chunk)]
+        self.starts = np.cumsum([0, *(len(chunk) for chunk in self.chunks)])
+        self._starts = self.starts.tolist()  # faster to bisect
+        self.width = self.chunks[0].shape[1]
+
+    def __reduce__(self) -> tuple:
+        return MappedRows, (self.dataset, self.column, self.dtype.str)  # where the rows are, not the rows
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def row(self, index: int) -> np.ndarray:
+        """The row of shape `(width,)` where it is mapped; it cannot be written to."""
+        chunk = bisect_right(self._starts, index) - 1
+        return self.chunks[chunk][index - self._starts[chunk]]
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Copies of the rows with these numbers, as an array of shape `(len(indices), width)`."""
+        chunk_of = np.searchsorted(self.starts, indices, side="right") - 1
+        index_in_chunk = indices - self.starts[chunk_of]
+        first, *others = set(chunk_of.tolist())
+        if not others:  # mostly so, as the regions of a window lie near each other
+            return self.chunks[first][index_in_chunk]
+        taken = np.empty((len(indices), self.width), dtype=self.dtype)
+        for chunk in (first, *others):
+            here = chunk_of == chunk
+            taken[here] = self.chunks[chunk][index_in_chunk[here]]
+        return taken
+
+
+def _mapped_rows(chunk: pa.Array, dtype: np.dtype) -> np.ndarray:
+    """The equally long values of an Arrow array as a view of shape `(len(chunk), width)`."""
+    if pa.types.is_fixed_size_list(chunk.type):
+        return chunk.flatten().to_numpy().reshape(len(chunk), -1)
+    _, offsets, values = chunk.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    return np.frombuffer(values, dtype=np.uint8)[ends[0] : ends[-1]].view(dtype).reshape(len(chunk), -1)
+
+
 @dataclass
 class RegionStore:
     """
     The regions that all windows refer to, one row a region id.
 
     Args:
-        chrom (`np.ndarray` of shape `(num_regions,)`): chromosome names.
+        chromosomes (`list[str]`): names.
+        chrom (`np.ndarray` of shape `(num_regions,)`): index of the chromosome in `chromosomes`.
         start (`np.ndarray` of shape `(num_regions,)`): in bp, 0-based.
         centre (`np.ndarray` of shape `(num_regions,)`): in bp.
         gc (`np.ndarray` of shape `(num_regions,)`): 0 to 1.
-        codes (`np.ndarray` of shape `(num_regions, region_width)`): uint8 base codes.
-        scores (`np.ndarray` of shape `(num_regions, num_motifs)`): float16, best score of each motif, 0 to 1.
-        accessibility (`np.ndarray` of shape `(num_regions, num_cell_types)`): 0 = closed, NaN = open, not measured.
+        is_open (`np.ndarray` of shape `(num_regions, num_cell_types)`): bool.
+        sequences (`MappedRows` of width `region_width`): uint8 letters.
+        scores (`MappedRows` of width `num_motifs`): float16, best score of each motif, 0 to 1.
+        accessibility (`MappedRows` of width `num_cell_types`): float32, 0 = closed, NaN = open, not measured.
     """
 
+    chromosomes: list[str]
     chrom: np.ndarray
     start: np.ndarray
     centre: np.ndarray
     gc: np.ndarray
-    codes: np.ndarray
-    scores: np.ndarray
-    accessibility: np.ndarray
+    is_open: np.ndarray
+    sequences: MappedRows
+    scores: MappedRows
+    accessibility: MappedRows
 
     @classmethod
     def from_dataset(cls, regions: datasets.Dataset) -> RegionStore:
         table = regions.data.table
+        chrom = table["chrom"].combine_chunks().dictionary_encode()
         start = table["start"].to_numpy()
-        sequences = table["sequence"].to_pylist()
-        width = len(sequences[0])
-        codes = encode_dna("".join(sequences)).reshape(len(sequences), width)
-        accessibility = table["accessibility"].combine_chunks()
+        sequences = MappedRows(regions, "sequence", "uint8")
+        accessibility = MappedRows(regions, "accessibility", "float32")
         return cls(
-            chrom=np.asarray(table["chrom"].to_pylist()),
+            chromosomes=chrom.dictionary.to_pylist(),
+            chrom=chrom.indices.to_numpy(),
             start=start,
-            centre=start + width // 2,
+            centre=start + sequences.width // 2,
             gc=table["gc"].to_numpy(),
-            codes=codes,
-            scores=_binary_rows(table["scores"], np.dtype("<f2")),
-            accessibility=_fixed_size_rows(accessibility),
+            is_open=np.concatenate([chunk != 0 for chunk in accessibility.chunks]),  # NaN too
+            sequences=sequences,
+            scores=MappedRows(regions, "scores", "<f2"),
+            accessibility=accessibility,
         )
+
+    def segments(self, region_ids: np.ndarray, length: int) -> np.ndarray:
+        """The central `length` bp of regions as base codes: uint8 `(n, length)` for ids of shape `(n,)`."""
+        return self._encode(self.sequences.take(region_ids), length)
+
+    def segment(self, region_id: int, length: int) -> np.ndarray:
+        """The central `length` bp of one region as base codes: uint8 `(length,)`."""
+        return self._encode(self.sequences.row(region_id), length)
+
+    def _encode(self, letters: np.ndarray, length: int) -> np.ndarray:
+        first = (self.sequences.width - length) // 2
+        segments = letters[..., first : first + length]
+        return encode_dna(segments.tobytes()).reshape(segments.shape)
 
 
 @dataclass
 class AtacSeqSet:
     """
-    A built set in memory: regions, motif bank, and the windows of each split as a table for pairing.
+    A built set, memory-mapped: regions, motif bank, and the windows of each split.
 
     Args:
         regions (`RegionStore`): what windows refer to.
@@ -79,9 +171,17 @@ class AtacSeqSet:
     splits: dict[str, datasets.Dataset]
 
     @classmethod
-    def load(cls, name_or_path: str | Path, *, revision: str | None = None) -> AtacSeqSet:
+    def load(
+        cls, name_or_path: str | Path, *, revision: str | None = None, cache_dir: str | Path | None = None
+    ) -> AtacSeqSet:
         """
         Open a folder that `build_atac_seq` wrote, or a Hub data set of that layout.
+
+        Args:
+            name_or_path: the folder, or the data set's name on the Hub.
+            revision: of the Hub data set.
+            cache_dir: where the memory-mapped files are written at the first call, about as large as the set without
+                compression; where `datasets` keeps its files by default.
 
         Raises:
             FileNotFoundError: the folder is not a built set.
@@ -91,17 +191,23 @@ class AtacSeqSet:
         is_folder = Path(path).is_dir()
         if is_folder and not any(Path(path, "windows").glob("*.parquet")):
             raise FileNotFoundError(f"{path}/windows: no Parquet files, expected a folder that build_atac_seq wrote")
-        windows = datasets.load_dataset(path, "windows", revision=revision)
-        regions = datasets.load_dataset(path, "regions", split="train", revision=revision)
+        options: dict[str, Any] = {
+            "revision": revision,
+            "cache_dir": str(cache_dir) if cache_dir else None,
+            "keep_in_memory": False,
+            "writer_batch_size": ROWS_PER_CHUNK,
+        }
+        windows = datasets.load_dataset(path, "windows", **options)
+        regions = datasets.load_dataset(path, "regions", split="train", **options)
         if is_folder:
             motif_file = str(Path(path, MOTIFS_FILE_NAME))
         else:
             motif_file = hf_hub_download(path, MOTIFS_FILE_NAME, repo_type="dataset", revision=revision)
         bank = MotifBank.load(motif_file)
         store = RegionStore.from_dataset(regions)
-        if store.scores.shape[1] != len(bank):
+        if store.scores.width != len(bank):
             raise ValueError(
-                f"{name_or_path}: its regions hold scores of {store.scores.shape[1]} motifs, but its "
+                f"{name_or_path}: its regions hold scores of {store.scores.width} motifs, but its "
                 f"{MOTIFS_FILE_NAME} has {len(bank)}: the set is damaged, build it again"
             )
         cell_types = next(iter(windows.values())).features["cell_type"].names
@@ -112,23 +218,23 @@ class AtacSeqSet:
         """Columns of the region matrix."""
         return next(iter(self.splits.values())).features["region_ids"].length
 
-    def windows(self, *splits: str) -> tuple[WindowTable, np.ndarray]:
-        """The windows of some splits (those that exist) as a table, and their region ids `(num_windows, R)`."""
-        tables = [self.splits[split].data.table for split in splits if split in self.splits]
-        if not tables:
+    def windows(self, *splits: str) -> tuple[WindowTable, MappedRows]:
+        """The windows of some splits (those that exist) as a table, and their region ids, rows of width R."""
+        parts = [self.splits[split] for split in splits if split in self.splits]
+        if not parts:
             raise ValueError(f"the set has none of the splits {list(splits)}, only {list(self.splits)}")
-        table = pa.concat_tables(tables)
-        _, chrom = np.unique(np.asarray(table["chrom"].to_pylist()), return_inverse=True)
-        columns = {name: table[name].to_numpy() for name in ("cell_type", "start", "end", "anchor", "next_region")}
-        region_ids = _fixed_size_rows(table["region_ids"].combine_chunks())
+        windows = datasets.concatenate_datasets(parts)
+        table = windows.data.table
+        columns = {name: table[name].to_numpy() for name in ("start", "end", "anchor", "next_region")}
         window_table = WindowTable(
-            chrom=chrom,
+            cell_type=table["cell_type"].cast(pa.int16()).to_numpy(),
+            chrom=self.regions.chrom[columns["anchor"]],
             region_centre=self.regions.centre,
             region_gc=self.regions.gc,
-            region_open=self.regions.accessibility != 0,  # NaN: open, not measured
+            region_open=self.regions.is_open,
             **columns,
         )
-        return window_table, region_ids
+        return window_table, MappedRows(windows, "region_ids", "int32")
 
 
 class PreTrainingDataset(Dataset):
@@ -137,7 +243,7 @@ class PreTrainingDataset(Dataset):
 
     Args:
         atac (`AtacSeqSet`): regions and windows.
-        windows (`WindowTable`), region_ids (`np.ndarray` of shape `(num_windows, R)`): from `atac.windows(...)`.
+        windows (`WindowTable`), region_ids (`MappedRows` of width R): from `atac.windows(...)`.
         plan (`PairingPlan`): what each example is made of.
         seed (`int`): with the window's row it decides the masks; training passes another one each epoch.
         segment_length (`int`, defaults to 256): the central part of a region that enters the sequence encoder, in bp.
@@ -147,65 +253,47 @@ class PreTrainingDataset(Dataset):
         self,
         atac: AtacSeqSet,
         windows: WindowTable,
-        region_ids: np.ndarray,
+        region_ids: MappedRows,
         plan: PairingPlan,
         *,
         seed: int,
         segment_length: int = 256,
     ):
-        width = atac.regions.codes.shape[1]
+        width = atac.regions.sequences.width
         if segment_length > width:
             raise ValueError(f"segment_length={segment_length} bp is longer than the regions, {width} bp")
-        first = (width - segment_length) // 2
-        self.segments = atac.regions.codes[:, first : first + segment_length]
         self.regions, self.windows, self.region_ids = atac.regions, windows, region_ids
-        self.plan, self.seed = plan, seed
-        self.anchor_index = region_ids.shape[1] // 2 - 1
+        self.plan, self.seed, self.segment_length = plan, seed, segment_length
+        self.anchor_index = region_ids.width // 2 - 1
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        plan, regions = self.plan, self.regions
+        plan, regions, length = self.plan, self.regions, self.segment_length
         row, matrix_row = int(plan.row[index]), int(plan.matrix_row[index])
+        segment_b, matrix_anchor = int(plan.segment_b[index]), int(self.windows.anchor[matrix_row])
         example: dict[str, Any] = {
-            "segment_a": self.segments[self.windows.anchor[row]],
-            "segment_b": None,
+            "segment_a": regions.segment(int(self.windows.anchor[row]), length),
+            "segment_b": regions.segment(segment_b, length) if segment_b != NO_REGION else None,
             "tiled_segment": None,
             "ngsp_label": int(plan.ngsp_label[index]),
             "srm_label": int(plan.srm_label[index]),
             "seed": (self.seed, row),
         }
-        if plan.segment_b[index] != NO_REGION:
-            example["segment_b"] = self.segments[plan.segment_b[index]]
         if plan.self_tiled[index]:
-            example["tiled_segment"] = self.segments[self.windows.anchor[matrix_row]]
+            example["tiled_segment"] = regions.segment(matrix_anchor, length)
             return example
-        ids = self.region_ids[matrix_row]
+        ids = self.region_ids.row(matrix_row)
         mask = ids != NO_REGION
         if plan.hidden[index]:
             mask[self.anchor_index : self.anchor_index + 2] = False
-        ids = np.where(mask, ids, 0)
+        ids = np.where(mask, ids, matrix_anchor)  # any that exists
         example["region_mask"] = mask
-        example["scores"] = regions.scores[ids]
-        example["accessibility"] = regions.accessibility[ids, self.windows.cell_type[matrix_row]]
-        example["distances"] = regions.centre[ids] - regions.centre[self.windows.anchor[matrix_row]]
+        example["scores"] = regions.scores.take(ids)
+        example["accessibility"] = regions.accessibility.take(ids)[:, self.windows.cell_type[matrix_row]]
+        example["distances"] = regions.centre[ids] - regions.centre[matrix_anchor]
         return example
 
 
-def _binary_rows(column: pa.ChunkedArray, dtype: np.dtype) -> np.ndarray:
-    """A binary column of equally long values as rows, without a copy where it is one chunk."""
-    chunks = []
-    for chunk in column.chunks:
-        values = np.frombuffer(chunk.buffers()[2], dtype=np.uint8)
-        offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-        chunks.append(values[offsets[0] : offsets[-1]].view(dtype).reshape(len(chunk), -1))
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
-
-
-def _fixed_size_rows(column: pa.Array) -> np.ndarray:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
-
-
-__all__ = ["UNSEEN_SUFFIX", "AtacSeqSet", "PreTrainingDataset", "RegionStore"]
+__all__ = ["UNSEEN_SUFFIX", "AtacSeqSet", "MappedRows", "PreTrainingDataset", "RegionStore"]

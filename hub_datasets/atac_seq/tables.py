@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
-
 import numpy as np
 import pyarrow as pa
-import torch
 from datasets import ClassLabel, Features, List, Value
-from tqdm.auto import tqdm
 
 from modeling_genebert.dna_genebert import UNKNOWN_BASE, encode_dna
 from modeling_genebert.motifs_genebert import MotifBank
 
 from ..genome import Genome
 from .consensus import Consensus
-from .windows import Windows
+from .windows import AtacSeqOptions, make_windows
 
 
-# Regions are scored in blocks of this size, whatever the number of workers: the bytes written never depend on it.
-BLOCK_SIZE = 256
-# How many blocks may wait for a worker at once: bounds the memory.
-BLOCKS_IN_FLIGHT = 64
-
-ScoreBlocks = Callable[[list[np.ndarray]], Iterable[np.ndarray]]
+# So many are made at once: bounds the memory. The rows do not depend on it.
+_REGIONS_PER_BLOCK = 256
+_WINDOWS_PER_BLOCK = 50_000
 
 
 def region_features(cell_types: list[str]) -> Features:
@@ -60,76 +50,77 @@ def window_features(cell_types: list[str], num_regions: int) -> Features:
     )
 
 
-def region_tables(consensus: Consensus, genome: Genome, motifs: MotifBank, num_workers: int = 1) -> Iterator[pa.Table]:
-    """The `regions` table in blocks of up to 256 rows, in order. Each region is read and scored once.
+def region_table(consensus: Consensus, genome: Genome, motifs: MotifBank, first: int, last: int) -> pa.Table:
+    """The rows `first` to `last` (exclusive) of the `regions` table: each region is read and scored.
 
     `scores` holds the M scores of `MotifBank.score` as little-endian float16; `gc` is the share of G and C among the
     known bases.
+    """
+    width = consensus.region_width
+    chrom = [consensus.chromosomes[index] for index in consensus.chrom[first:last]]
+    start = consensus.start[first:last]
+    sequences = [genome.fetch(name, at, at + width) for name, at in zip(chrom, start.tolist(), strict=True)]
+    codes = encode_dna("".join(sequences)).reshape(-1, width)
+    known = (codes != UNKNOWN_BASE).sum(axis=1)
+    gc = ((codes == 2) | (codes == 3)).sum(axis=1) / np.maximum(known, 1)
+    scores = [
+        motifs.score(codes[block : block + _REGIONS_PER_BLOCK])[:, :, 0].astype("<f2")
+        for block in range(0, len(codes), _REGIONS_PER_BLOCK)
+    ]
+    columns = {
+        "region_id": np.arange(first, last),
+        "chrom": chrom,
+        "start": start,
+        "end": start + width,
+        "gc": gc.astype(np.float32),
+        "sequence": sequences,
+        "scores": [row.tobytes() for block in scores for row in block],
+        "accessibility": _fixed_lists(consensus.accessibility_of(first, last)),
+    }
+    return _table(columns, region_features(consensus.cell_types))
+
+
+def window_table(
+    consensus: Consensus, options: AtacSeqOptions, split: str, rows_of_cell_types: list[int], first: int, last: int
+) -> pa.Table:
+    """The rows `first` to `last` (exclusive) of a split of the `windows` table: cell type after cell type.
 
     Args:
-        consensus: the N regions.
-        genome: where their sequences are read.
-        motifs: the bank of M motifs to score them with.
-        num_workers: processes that score. More than one needs an importable `__main__`, as always where Python
-            starts fresh processes.
+        consensus: the regions.
+        options: what a window is.
+        split: its name.
+        rows_of_cell_types: number of windows of each cell type in the split, as from `count_windows`.
+        first, last: row numbers within the split.
     """
-    schema = region_features(consensus.cell_types).arrow_schema
-    width = consensus.region_width
-    group_size = BLOCK_SIZE * BLOCKS_IN_FLIGHT
-    with (
-        _scorer(motifs, num_workers) as score_blocks,
-        tqdm(total=len(consensus), desc="Scoring motifs", unit="region", disable=None) as progress,
-    ):
-        for group in range(0, len(consensus), group_size):
-            starts = range(group, min(group + group_size, len(consensus)), BLOCK_SIZE)
-            blocks = [np.arange(start, min(start + BLOCK_SIZE, len(consensus))) for start in starts]
-            sequences = [_fetch(consensus, genome, ids) for ids in blocks]
-            codes = [encode_dna("".join(block)).reshape(-1, width) for block in sequences]
-            for ids, block, block_codes, scores in zip(blocks, sequences, codes, score_blocks(codes), strict=True):
-                known = (block_codes != UNKNOWN_BASE).sum(axis=1)
-                gc = ((block_codes == 2) | (block_codes == 3)).sum(axis=1) / np.maximum(known, 1)
-                start = consensus.start[ids]
-                columns = {
-                    "region_id": ids,
-                    "chrom": [consensus.chromosomes[chrom] for chrom in consensus.chrom[ids]],
-                    "start": start,
-                    "end": start + width,
-                    "gc": gc.astype(np.float32),
-                    "sequence": block,
-                    "scores": [row.tobytes() for row in scores],
-                    "accessibility": _fixed_lists(consensus.accessibility[ids]),
-                }
-                yield _table(columns, schema)
-                progress.update(len(ids))
+    tables = []
+    ends = np.cumsum(rows_of_cell_types)
+    for cell_type, (count, end) in enumerate(zip(rows_of_cell_types, ends.tolist(), strict=True)):
+        begin = end - count
+        for block in range(max(first, begin), min(last, end), _WINDOWS_PER_BLOCK):
+            rows = slice(block - begin, min(block + _WINDOWS_PER_BLOCK, last, end) - begin)
+            tables.append(_window_rows(consensus, options, split, cell_type, rows))
+    return pa.concat_tables(tables)
 
 
-def window_table(windows: Windows, consensus: Consensus) -> pa.Table:
-    """Some windows as rows of the `windows` table."""
+def _window_rows(consensus: Consensus, options: AtacSeqOptions, split: str, cell_type: int, rows: slice) -> pa.Table:
+    windows = make_windows(consensus, options, split, cell_type, rows)
     present = windows.region_ids >= 0
     first = np.take_along_axis(windows.region_ids, present.argmax(axis=1)[:, None], axis=1)[:, 0]
     last = windows.region_ids.max(axis=1)
     columns = {
-        "chrom": [consensus.chromosomes[chrom] for chrom in consensus.chrom[windows.anchor]],
+        "chrom": pa.array(consensus.chromosomes).take(pa.array(consensus.chrom[windows.anchor])),
         "start": consensus.start[first],
         "end": consensus.start[last] + consensus.region_width,
         "cell_type": np.full(len(windows), windows.cell_type),
         "anchor": windows.anchor,
-        "region_ids": _fixed_lists(windows.region_ids.astype(np.int32)),
+        "region_ids": _fixed_lists(windows.region_ids),
         "next_region": windows.next_region,
     }
-    features = window_features(consensus.cell_types, windows.region_ids.shape[1])
-    return _table(columns, features.arrow_schema)
+    return _table(columns, window_features(consensus.cell_types, options.num_regions))
 
 
-def _fetch(consensus: Consensus, genome: Genome, ids: np.ndarray) -> list[str]:
-    starts = consensus.start[ids].tolist()
-    names = [consensus.chromosomes[chrom] for chrom in consensus.chrom[ids]]
-    return [
-        genome.fetch(name, start, start + consensus.region_width) for name, start in zip(names, starts, strict=True)
-    ]
-
-
-def _table(columns: dict, schema: pa.Schema) -> pa.Table:
+def _table(columns: dict, features: Features) -> pa.Table:
+    schema = features.arrow_schema
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, type=schema.field(name).type)
         for name, column in columns.items()
@@ -140,34 +131,3 @@ def _table(columns: dict, schema: pa.Schema) -> pa.Table:
 def _fixed_lists(values: np.ndarray) -> pa.Array:
     # from_pandas=False: NaN is a value (open, not measured), not a missing one.
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), from_pandas=False), values.shape[1])
-
-
-def _score(motifs: MotifBank, codes: np.ndarray) -> np.ndarray:
-    return motifs.score(codes)[:, :, 0].astype("<f2")
-
-
-@contextmanager
-def _scorer(motifs: MotifBank, num_workers: int) -> Iterator[ScoreBlocks]:
-    if num_workers < 1:
-        raise ValueError(f"num_workers={num_workers}: expected at least 1")
-    if num_workers == 1:
-        yield lambda blocks: (_score(motifs, codes) for codes in blocks)
-        return
-    # Fresh processes, because a fork of one in which torch has started threads can hang.
-    with ProcessPoolExecutor(
-        num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(motifs,)
-    ) as pool:
-        yield lambda blocks: pool.map(_score_in_worker, blocks)
-
-
-_worker_motifs: MotifBank
-
-
-def _start_worker(motifs: MotifBank) -> None:
-    global _worker_motifs
-    _worker_motifs = motifs
-    torch.set_num_threads(1)
-
-
-def _score_in_worker(codes: np.ndarray) -> np.ndarray:
-    return _score(_worker_motifs, codes)

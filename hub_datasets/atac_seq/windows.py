@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .consensus import Consensus, GenomeAxis
+from .consensus import Consensus
 
 
-# A run of N of this length (bp) is a gap in the assembly: no region is the "next" one across it.
-MIN_GAP_OF_N = 1000
 UNSEEN_SUFFIX = "_unseen_cell_types"
 
 
@@ -110,9 +107,9 @@ class Windows:
 
     Attributes:
         cell_type: index of the cell type.
-        anchor: int64 of shape `(W,)`.
-        region_ids: int64 of shape `(W, num_regions)`, the anchor at column `anchor_index`.
-        next_region: int64 of shape `(W,)`: the next open region of the cell type; -1 at the chromosome's end, beyond
+        anchor: int32 of shape `(W,)`.
+        region_ids: int32 of shape `(W, num_regions)`, the anchor at column `anchor_index`.
+        next_region: int32 of shape `(W,)`: the next open region of the cell type; -1 at the chromosome's end, beyond
             `max_gap`, or across a gap of N.
     """
 
@@ -125,31 +122,24 @@ class Windows:
         return len(self.anchor)
 
 
-def make_windows(consensus: Consensus, axis: GenomeAxis, options: AtacSeqOptions, split: str) -> Iterator[Windows]:
-    """The windows of a split, one cell type at a time, in the order of the cell types."""
-    held_out = dict.fromkeys(options.validation_chromosomes, "validation")
-    held_out |= dict.fromkeys(options.test_chromosomes, "test")
-    wanted_chromosomes = np.array(
-        [held_out.get(name, "train") == split.removesuffix(UNSEEN_SUFFIX) for name in consensus.chromosomes]
-    )
-    unseen = split.endswith(UNSEEN_SUFFIX)
-    gaps = axis.unknown_runs[np.diff(axis.unknown_runs, axis=1)[:, 0] >= MIN_GAP_OF_N]
-    for cell_type, name in enumerate(consensus.cell_types):
-        if (name in options.held_out_cell_types) == unseen:
-            windows = _windows_of_cell_type(consensus, axis, gaps, options, cell_type)
-            rows = wanted_chromosomes[consensus.chrom[windows.anchor]]
-            if rows.any():
-                yield Windows(cell_type, windows.anchor[rows], windows.region_ids[rows], windows.next_region[rows])
+def count_windows(consensus: Consensus, options: AtacSeqOptions) -> dict[str, list[int]]:
+    """For each split that has windows, in order, the number of windows of each cell type."""
+    counts = {
+        split: [len(_anchors(consensus, options, split, cell_type)) for cell_type in range(len(consensus.cell_types))]
+        for split in split_names(options)
+    }
+    return {split: numbers for split, numbers in counts.items() if any(numbers)}
 
 
-def _windows_of_cell_type(
-    consensus: Consensus, axis: GenomeAxis, gaps: np.ndarray, options: AtacSeqOptions, cell_type: int
+def make_windows(
+    consensus: Consensus, options: AtacSeqOptions, split: str, cell_type: int, rows: slice = slice(None)
 ) -> Windows:
-    open_ids = np.flatnonzero(consensus.accessibility[:, cell_type] != 0)  # NaN, open but not measured, is not 0
+    """The windows of one cell type in a split, or some of them: each is made independently of the others."""
+    open_ids = consensus.open_regions[cell_type]
     chrom = consensus.chrom[open_ids]
-    centre = axis.offsets[chrom] + consensus.start[open_ids] + consensus.region_width // 2
+    centre = consensus.offsets[chrom] + consensus.start[open_ids] + consensus.region_width // 2
 
-    anchors = np.arange(0, len(open_ids), options.stride)
+    anchors = _anchors(consensus, options, split, cell_type)[rows]
     neighbours = anchors[:, None] + np.arange(options.num_regions) - options.anchor_index
     inside = (neighbours >= 0) & (neighbours < len(open_ids))
     neighbours[~inside] = 0
@@ -160,8 +150,22 @@ def _windows_of_cell_type(
     following = np.minimum(anchors + 1, len(open_ids) - 1)
     has_next = (following > anchors) & (chrom[following] == chrom[anchors])
     has_next &= centre[following] - centre[anchors] <= options.max_gap
-    if len(gaps):
-        first_gap = np.searchsorted(gaps[:, 1], centre[anchors], side="right")  # the first that ends after the anchor
-        gap_start = np.append(gaps[:, 0], np.iinfo(np.int64).max)[first_gap]
+    if len(consensus.gaps):
+        # The first gap that ends after the anchor.
+        first_gap = np.searchsorted(consensus.gaps[:, 1], centre[anchors], side="right")
+        gap_start = np.append(consensus.gaps[:, 0], np.iinfo(np.int64).max)[first_gap]
         has_next &= gap_start >= centre[following]
     return Windows(cell_type, open_ids[anchors], region_ids, np.where(has_next, open_ids[following], -1))
+
+
+def _anchors(consensus: Consensus, options: AtacSeqOptions, split: str, cell_type: int) -> np.ndarray:
+    """The anchors of a cell type that belong to a split: which of its open regions they are."""
+    if (consensus.cell_types[cell_type] in options.held_out_cell_types) != split.endswith(UNSEEN_SUFFIX):
+        return np.empty(0, dtype=np.int64)
+    held_out = dict.fromkeys(options.validation_chromosomes, "validation")
+    held_out |= dict.fromkeys(options.test_chromosomes, "test")
+    in_split = np.array(
+        [held_out.get(name, "train") == split.removesuffix(UNSEEN_SUFFIX) for name in consensus.chromosomes]
+    )
+    anchors = np.arange(0, len(consensus.open_regions[cell_type]), options.stride)
+    return anchors[in_split[consensus.chrom[consensus.open_regions[cell_type][anchors]]]]

@@ -6,10 +6,9 @@ import json
 
 import numpy as np
 import pytest
-import yaml
 from datasets import ClassLabel, load_dataset
 
-from hub_datasets.atac_seq import AtacSeq, build, build_atac_seq
+from hub_datasets.atac_seq import AtacSeq, build_atac_seq, shards
 from hub_datasets.atac_seq.__main__ import main
 from hub_datasets.atac_seq.consensus import SKIP_REASONS
 from modeling_genebert.motifs_genebert import MotifBank
@@ -112,8 +111,15 @@ def test_the_whole_set_by_hand(inputs, motifs, tmp_path, capsys):
             "used": 4,
             "skipped": {**nothing, "unknown chromosome": 1, "past chromosome end": 1, "duplicate": 1},
             "open_regions": 4,
+            "widths": [10, 14, 20, 20, 30],
         },
-        "beta": {"read": 4, "used": 2, "skipped": {**nothing, "too many N": 1, "overlap": 1}, "open_regions": 2},
+        "beta": {
+            "read": 4,
+            "used": 2,
+            "skipped": {**nothing, "too many N": 1, "overlap": 1},
+            "open_regions": 2,
+            "widths": [10, 10, 10, 10, 20],
+        },
     }
     assert info["splits"] == {"train": 3, "validation": 1, "train_unseen_cell_types": 2}
     assert info["num_consensus_regions"] == 5
@@ -145,26 +151,6 @@ def test_two_sets_in_folders_of_one_name_are_not_mixed_up(inputs, motifs, tmp_pa
     assert len(load_dataset(str(second), split="train")) == 5
 
 
-def test_the_card(inputs, motifs):
-    build_atac_seq(**inputs, motifs=motifs, **OPTIONS)
-    card = (inputs["output_dir"] / "README.md").read_text()
-    _, header, text = card.split("---\n", 2)
-    metadata = yaml.safe_load(header)
-    assert metadata["license"] == "other"
-    assert metadata["size_categories"] == "n<1K"
-    assert [config["config_name"] for config in metadata["configs"]] == ["windows", "regions"]
-    assert [file["split"] for file in metadata["configs"][0]["data_files"]] == [
-        "train",
-        "validation",
-        "train_unseen_cell_types",
-    ]
-    assert "| alpha | 7 | 4 | 1 | 1 | 1 | 0 | 0 | 0 | 4 |" in text
-    assert "| beta (held out) | 4 | 2 | 0 | 0 | 0 | 1 | 0 | 1 | 2 |" in text
-    assert "| all | 11 | 6 | 1 | 1 | 1 | 1 | 0 | 1 | 6 |" in text
-    assert "| validation chromosomes | chrB |" in text
-    assert motifs.fingerprint in text and hashlib.sha256(GENOME.encode()).hexdigest() in text
-
-
 def test_the_same_bytes_for_any_number_of_workers_and_order_of_files(inputs, motifs, tmp_path):
     build_atac_seq(**inputs, motifs=motifs, **OPTIONS)
     again = {**inputs, "output_dir": tmp_path / "again", "peaks": sorted(inputs["peaks"].iterdir(), reverse=True)}
@@ -189,7 +175,7 @@ def test_unsorted_crlf_gzip_and_lower_case_change_no_row(inputs, motifs, tmp_pat
 
 
 def test_shards_hold_a_fixed_number_of_rows(inputs, motifs, monkeypatch, tmp_path):
-    monkeypatch.setattr(build, "ROWS_PER_SHARD", {"regions": 2, "windows": 2})
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", {"regions": 2, "windows": 2})
     build_atac_seq(**inputs, motifs=motifs, **OPTIONS)
     names = [name for name in digests(inputs["output_dir"]) if name.endswith(".parquet")]
     assert names == [

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub_datasets.atac_seq.consensus import Consensus, GenomeAxis, build_consensus, keep_strongest, mid_ranks
+from hub_datasets.atac_seq import consensus as consensus_module
+from hub_datasets.atac_seq.consensus import MIN_GAP_OF_N, Consensus, GenomeAxis, build_consensus, keep_strongest
 from hub_datasets.atac_seq.peak_sources import PeakSource
-from hub_datasets.atac_seq.windows import AtacSeqOptions, make_windows, split_names
+from hub_datasets.atac_seq.windows import AtacSeqOptions, count_windows, make_windows, split_names
 from hub_datasets.genome import Genome
-from hub_datasets.intervals import read_peaks
+from hub_datasets.intervals import mid_ranks, read_peaks
 
 
 @pytest.mark.parametrize(
@@ -32,25 +33,25 @@ def test_keep_strongest_by_hand():
     # 10 bp wide: 14 is strongest and drops 5 and 23, which overlap it; 4 and 24 only touch it; 24 drops 30.
     position = np.array([5, 14, 23, 4, 24, 30, 100])
     strength = np.array([0.8, 0.9, 0.7, 0.6, 0.5, 0.4, 0.1])
-    assert keep_strongest(position, strength, np.zeros(7), 10).tolist() == [4, 14, 24, 100]
+    assert keep_strongest(position, strength, 10).tolist() == [4, 14, 24, 100]
 
 
 def test_ties_go_to_the_smaller_start():
-    assert keep_strongest(np.array([8, 5, 14]), np.array([0.5, 0.5, 0.5]), np.array([0, 1, 0]), 10).tolist() == [5]
+    assert keep_strongest(np.array([8, 5, 14]), np.array([0.5, 0.5, 0.5]), 10).tolist() == [5]
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    intervals=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 5), st.integers(0, 2)), min_size=1, max_size=60),
+    intervals=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 5)), min_size=1, max_size=60),
     width=st.integers(1, 40),
 )
 def test_keep_strongest_equals_the_rule_written_out(intervals, width):
     kept: list[int] = []
-    for start, _, _ in sorted(intervals, key=lambda interval: (-interval[1], interval[0], interval[2])):
+    for start, _ in sorted(intervals, key=lambda interval: (-interval[1], interval[0])):
         if all(abs(start - other) >= width for other in kept):
             kept.append(start)
-    position, strength, cell_type = np.array(intervals).T
-    assert keep_strongest(position, strength / 5, cell_type, width).tolist() == sorted(kept)
+    position, strength = np.array(intervals).T
+    assert keep_strongest(position, strength / 5, width).tolist() == sorted(kept)
 
 
 def make_axis(tmp_path, *chromosomes, spacing=10):
@@ -89,7 +90,7 @@ def test_a_peak_with_n_in_its_own_region_still_supports_a_region_of_another_cell
     }
     consensus = build_consensus(axis, files, region_width=10, max_n_fraction=0.0)
     assert consensus.start.tolist() == [20]
-    np.testing.assert_array_equal(consensus.accessibility, [[1.0, 0.5]])
+    np.testing.assert_array_equal(consensus.accessibility_of(0, 1), [[1.0, 0.5]])
     # The region round summit 2 would begin before the chromosome does.
     assert consensus.counts["b"].skipped["past chromosome end"] == 1
     assert consensus.counts["b"].used == 1
@@ -108,11 +109,48 @@ def test_the_strongest_supporting_peak_counts_and_order_does_not(tmp_path):
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         files = {"a": peak_file(tmp_path, "a.narrowPeak", [lines[index] for index in order])}
         consensus = build_consensus(axis, files, region_width=10, max_n_fraction=0.0)
-        results.append((consensus.start.tolist(), consensus.accessibility.tolist(), consensus.counts))
+        results.append((consensus.start.tolist(), consensus.accessibility_of(0, 2).tolist(), consensus.counts))
     assert results[0] == results[1] == results[2]
     assert results[0][0] == [57, 105]
     np.testing.assert_array_equal(results[0][1], np.array([[1.0], [1 / 3]], dtype=np.float32))
     assert results[0][2]["a"].used == 3 and results[0][2]["a"].open_regions == 2
+
+
+def test_the_length_of_the_pieces_changes_nothing(tmp_path, monkeypatch):
+    axis = make_axis(tmp_path, "ACGT" * 50, "ACGT" * 20, "ACGT" * 5, "ACGT" * 50)
+    rng = np.random.default_rng(0)
+    files = {}
+    for name in ("a", "b"):
+        lines = []
+        for chrom, length in enumerate(axis.lengths.tolist(), start=1):
+            summits = rng.integers(5, length - 5, 12).tolist()
+            lines += [narrow(f"c{chrom}", s - 5, s + 5, rng.integers(9), s) for s in summits]
+        files[name] = peak_file(tmp_path, f"{name}.narrowPeak", lines)
+    whole = build_consensus(axis, files, region_width=10, max_n_fraction=0.0)
+    for piece in (1, 100, 250):
+        monkeypatch.setattr(consensus_module, "_PIECE_OF_AXIS", piece)
+        again = build_consensus(axis, files, region_width=10, max_n_fraction=0.0)
+        assert again.start.tolist() == whole.start.tolist()
+        assert again.chrom.tolist() == whole.chrom.tolist()
+        assert set(again.chrom.tolist()) == {0, 1, 2, 3}
+
+
+def test_saved_and_opened_consensus_is_the_same(tmp_path):
+    axis = make_axis(tmp_path, "A" * 50 + "N" * 1000 + "A" * 50, "A" * 100)
+    files = {
+        "a": peak_file(tmp_path, "a.narrowPeak", [narrow("c1", 20, 30, 1, 25), narrow("c2", 20, 30, 2, 25)]),
+        "b": peak_file(tmp_path, "b.bed", ["c1\t1060\t1080"]),
+    }
+    consensus = build_consensus(axis, files, region_width=10, max_n_fraction=0.0)
+    (tmp_path / "saved").mkdir()
+    consensus.save(tmp_path / "saved")
+    opened = Consensus.load(tmp_path / "saved")
+    np.testing.assert_array_equal(opened.accessibility_of(0, 3), np.array([[0.5, 0], [0, np.nan], [1, 0]], np.float32))
+    np.testing.assert_array_equal(opened.accessibility_of(1, 3), np.array([[0, np.nan], [1, 0]], np.float32))
+    assert opened.gaps.tolist() == [[50, 1050]]
+    assert opened.start.tolist() == consensus.start.tolist() == [20, 1065, 20]
+    assert (opened.cell_types, opened.chromosomes, opened.region_width) == (["a", "b"], ["c1", "c2"], 10)
+    assert opened.counts == consensus.counts
 
 
 def test_no_common_chromosome(tmp_path):
@@ -174,27 +212,27 @@ def test_blacklist_equals_the_rule_written_out(tmp_path, intervals):
     assert axis.in_blacklist(starts, starts + 10).tolist() == expected
 
 
-def consensus_of(axis, chrom, start, is_open, width=10):
+def consensus_of(axis, chrom, start, accessibility, width=10):
+    accessibility = np.array(accessibility, dtype=np.float32)
+    open_regions = [np.flatnonzero(column).astype(np.int32) for column in accessibility.T]
     return Consensus(
         region_width=width,
         chromosomes=axis.names,
+        offsets=axis.offsets,
+        gaps=axis.unknown_runs[np.diff(axis.unknown_runs, axis=1)[:, 0] >= MIN_GAP_OF_N],
         chrom=np.array(chrom, dtype=np.int32),
         start=np.array(start),
-        cell_types=[f"type{number}" for number in range(len(is_open[0]))],
-        accessibility=np.array(is_open, dtype=np.float32),
+        cell_types=[f"type{number}" for number in range(accessibility.shape[1])],
+        open_regions=open_regions,
+        accessibility=[column[rows] for column, rows in zip(accessibility.T, open_regions, strict=True)],
         counts={},
     )
-
-
-def only(windows):
-    (single,) = windows
-    return single
 
 
 def test_windows_stop_at_the_span_the_gap_and_the_chromosome(tmp_path):
     axis = make_axis(tmp_path, "A" * 400, "A" * 400)
     consensus = consensus_of(axis, [0, 0, 0, 0, 1], [0, 100, 200, 301, 0], [[1], [1], [np.nan], [1], [1]])
-    windows = only(make_windows(consensus, axis, AtacSeqOptions(num_regions=4, max_span=200, max_gap=100), "train"))
+    windows = make_windows(consensus, AtacSeqOptions(num_regions=4, max_span=200, max_gap=100), "train", 0)
     assert windows.anchor.tolist() == [0, 1, 2, 3, 4]
     assert windows.region_ids.tolist() == [
         [-1, 0, 1, -1],
@@ -205,7 +243,7 @@ def test_windows_stop_at_the_span_the_gap_and_the_chromosome(tmp_path):
     ]
     assert windows.next_region.tolist() == [1, 2, -1, -1, -1]
 
-    windows = only(make_windows(consensus, axis, AtacSeqOptions(num_regions=5, stride=3), "train"))
+    windows = make_windows(consensus, AtacSeqOptions(num_regions=5, stride=3), "train", 0)
     assert windows.anchor.tolist() == [0, 3]
     assert windows.region_ids.tolist() == [[-1, 0, 1, 2, 3], [2, 3, -1, -1, -1]]
     assert windows.next_region.tolist() == [1, -1]
@@ -215,7 +253,7 @@ def test_windows_stop_at_the_span_the_gap_and_the_chromosome(tmp_path):
 def test_no_next_region_across_a_run_of_n(tmp_path, gap, next_region):
     axis = make_axis(tmp_path, "A" * 50 + "N" * gap + "A" * 50)
     consensus = consensus_of(axis, [0, 0, 0], [40, 50 + gap, 60 + gap], [[1], [1], [1]])
-    windows = only(make_windows(consensus, axis, AtacSeqOptions(num_regions=2), "train"))
+    windows = make_windows(consensus, AtacSeqOptions(num_regions=2), "train", 0)
     assert windows.next_region.tolist() == [next_region, 2, -1]
     # The window itself goes across: only what is called "next" does not.
     assert windows.region_ids.tolist() == [[0, 1], [1, 2], [2, -1]]
@@ -228,19 +266,25 @@ def test_splits(tmp_path):
         validation_chromosomes=["c2"], test_chromosomes=["c4"], held_out_cell_types=["type1"], num_regions=2
     )
     rows = {
-        split: [
-            (windows.cell_type, windows.anchor.tolist()) for windows in make_windows(consensus, axis, options, split)
-        ]
+        split: [make_windows(consensus, options, split, cell_type).anchor.tolist() for cell_type in (0, 1)]
         for split in split_names(options)
     }
     assert rows == {
-        "train": [(0, [0, 2])],
-        "validation": [(0, [1])],
-        "test": [(0, [3])],
-        "train_unseen_cell_types": [(1, [0, 2])],
-        "validation_unseen_cell_types": [],
-        "test_unseen_cell_types": [(1, [3])],
+        "train": [[0, 2], []],
+        "validation": [[1], []],
+        "test": [[3], []],
+        "train_unseen_cell_types": [[], [0, 2]],
+        "validation_unseen_cell_types": [[], []],
+        "test_unseen_cell_types": [[], [3]],
     }
+    assert count_windows(consensus, options) == {
+        "train": [2, 0],
+        "validation": [1, 0],
+        "test": [1, 0],
+        "train_unseen_cell_types": [0, 2],
+        "test_unseen_cell_types": [0, 1],
+    }
+    assert make_windows(consensus, options, "train", 0, slice(1, 2)).anchor.tolist() == [2]
     assert split_names(AtacSeqOptions()) == ["train"]
     assert split_names(AtacSeqOptions(test_chromosomes=["c1"])) == ["train", "test"]
 
@@ -262,7 +306,7 @@ def test_windows_equal_the_rule_written_out(
     chrom = (np.arange(len(gaps)) >= second_chromosome).astype(int)
     consensus = consensus_of(axis, chrom, start, [[value] for value in is_open[: len(gaps)]])
     options = AtacSeqOptions(num_regions=num_regions, max_span=max_span, max_gap=100, stride=stride)
-    windows = list(make_windows(consensus, axis, options, "train"))
+    windows = make_windows(consensus, options, "train", 0)
 
     open_ids = [region for region in range(len(gaps)) if is_open[region]]
     expected = []
@@ -279,8 +323,7 @@ def test_windows_equal_the_rule_written_out(
         expected.append((anchor, row, after[0] if has_next else -1))
     found = [
         (int(anchor), row.tolist(), int(following))
-        for part in windows
-        for anchor, row, following in zip(part.anchor, part.region_ids, part.next_region, strict=True)
+        for anchor, row, following in zip(windows.anchor, windows.region_ids, windows.next_region, strict=True)
     ]
     assert found == expected
 

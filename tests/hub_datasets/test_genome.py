@@ -75,6 +75,21 @@ def test_pickled_genome_reads_the_same(tmp_path):
     assert genome.fetch("chr2", 0, 4) == "TTTT"
 
 
+def test_unpacked_file_is_shared_and_the_input_not_read_again(tmp_path):
+    path = write(tmp_path / "genome.fa", FASTA, "gzip")
+    first = Genome(path, unpacked=tmp_path / "bases")
+    assert (tmp_path / "bases").read_bytes() == b"ACGTNNACGTRTTTT"
+    path.unlink()
+    for genome in (first, Genome(path, unpacked=tmp_path / "bases"), pickle.loads(pickle.dumps(first))):
+        assert genome.chromosomes == {"chr1": 11, "chr2": 4, "empty": 0}
+        assert (genome.fetch("chr1", 3, 7), genome.fetch("chr2", 0, 4)) == ("TNNA", "TTTT")
+    # Killed before the index was there: what was unpacked counts for nothing.
+    (tmp_path / "bases.json").unlink()
+    (tmp_path / "bases").write_bytes(b"half")
+    assert Genome(write(path, FASTA), unpacked=tmp_path / "bases").fetch("chr2", 0, 4) == "TTTT"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bases", "bases.json", "genome.fa"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -86,10 +86,10 @@ def shown(atac, split, plans):
 
 
 def batch_features(atac, examples, batch):
-    values, mask = batch["region_values"][:, :, : len(atac.motif_bank)], batch["region_mask"]
+    values, mask = batch["region_values"].astype(np.float32), batch["region_mask"]
     has_b = (batch["token_type_ids"] == 1).any(axis=1)
     present = mask.sum(axis=1)
-    scores, (accessibility, known, distance) = values[:, 0], values[:, 1:, 0].transpose(1, 0, 2)
+    scores, (accessibility, known, distance) = values[:, :-3], values[:, -3:].transpose(1, 0, 2)
     matrix = [
         scores.sum(axis=2) / present[:, None],
         scores.max(axis=2),

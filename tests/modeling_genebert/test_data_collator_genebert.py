@@ -20,6 +20,7 @@ from modeling_genebert import (
     encode_dna,
 )
 from modeling_genebert.masking_genebert import RANDOM, SHOWN, kmer_ids
+from modeling_genebert.region_values_genebert import expand_region_values
 
 from .conftest import make_model
 
@@ -87,7 +88,7 @@ def test_layout_of_a_batch(extractor):
         assert batch[name].dtype == torch.int64
     assert batch["hidden_bases"].shape == (3, 2, 6) and (batch["hidden_bases"] == -100).all()
     assert set(batch) == {*expected, "hidden_bases", "region_values"}
-    assert batch["region_values"].shape == (3, 4, 32, 4) and batch["region_values"].dtype == torch.float32
+    assert batch["region_values"].shape == (3, 2 + 3, 4) and batch["region_values"].dtype == torch.float16
 
 
 def test_ids_are_those_of_the_tokenizer(extractor):
@@ -142,13 +143,21 @@ def test_labels_are_the_true_ids_of_what_is_masked(extractor, kmer, stride):
 
 def test_columns_of_a_window(extractor):
     collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3)
-    values = collator([example("ATCGAT")])["region_values"][0]
-    np.testing.assert_array_equal(values[0, :2], [[0.5, 1, 0, 0.75], [0.25, 0, 0, 0.125]])  # column 2 is absent
-    for row in (0, 1):
-        np.testing.assert_array_equal(values[1, row], [0, 0.5, 0, 1])  # accessibility, NaN = not measured
-        np.testing.assert_array_equal(values[2, row], [0, 1, 0, 1])
-        np.testing.assert_allclose(values[3, row], [-0.5, 0, 0, 1], atol=1e-6)  # log10(1 + bp) / 6
-    assert (values[:, 2:] == 0).all()
+    compact = collator([example("ATCGAT")])["region_values"]
+    expected = [
+        [0.5, 1, 0, 0.75],  # the motifs; column 2 is absent
+        [0.25, 0, 0, 0.125],
+        [0, 0.5, 0, 1],  # accessibility, NaN = not measured
+        [0, 1, 0, 1],
+        [-0.5, 0, 0, 1],  # log10(1 + bp) / 6
+    ]
+    np.testing.assert_array_equal(compact[0], expected)
+    values = expand_region_values(compact, 32)
+    assert values.shape == (1, 4, 32, 4)
+    np.testing.assert_array_equal(values[0, 0, :2], expected[:2])
+    for channel in (1, 2, 3):
+        np.testing.assert_array_equal(values[0, channel, :2], [expected[channel + 1]] * 2)
+    assert (values[:, :, 2:] == 0).all()
 
 
 def test_scores_of_another_motif_bank_are_refused(extractor):
@@ -248,11 +257,11 @@ def test_tiles_are_scored_as_the_model_sees_the_sequence(extractor, monkeypatch)
     seen = [visible_dna(batch, row, segment) for row, segment in enumerate(dna)]
     assert "N" in "".join(seen)
     own = extractor(sequences=seen, return_tensors="pt")
-    assert torch.equal(batch["region_values"], own["region_values"])
+    assert torch.equal(expand_region_values(batch["region_values"], 32), own["region_values"].half())
     assert torch.equal(batch["region_mask"], own["region_mask"])
     assert batch["region_context_ids"].tolist() == own["region_context_ids"].tolist() == [1] * 4
     clear = extractor(sequences=dna, return_tensors="pt")
-    assert not torch.equal(batch["region_values"], clear["region_values"])
+    assert not torch.equal(expand_region_values(batch["region_values"], 32), clear["region_values"].half())
 
 
 def test_tiles_of_another_segment_are_masked_alike(extractor, monkeypatch):
@@ -264,7 +273,8 @@ def test_tiles_of_another_segment_are_masked_alike(extractor, monkeypatch):
     hidden = batch["hidden_bases"][0, 0].numpy() != -100
     assert hidden.any()
     masked = "".join("N" if is_hidden else base for base, is_hidden in zip(other, hidden, strict=True))
-    assert torch.equal(batch["region_values"], extractor(sequences=[masked], return_tensors="pt")["region_values"])
+    expected = extractor(sequences=[masked], return_tensors="pt")["region_values"]
+    assert torch.equal(expand_region_values(batch["region_values"], 32), expected.half())
 
 
 def test_random_bases_stand_in_the_tiles_of_a_negative_too(extractor, monkeypatch):
@@ -316,8 +326,10 @@ def test_the_model_takes_a_batch(bank):
         ]
     )
     del batch["hidden_bases"]
-    output = make_model(GeneBertForPreTraining)(**batch)
-    assert output.loss.isfinite()
+    model = make_model(GeneBertForPreTraining)
+    output = model(**batch)
+    whole = model(**{**batch, "region_values": expand_region_values(batch["region_values"], 32)})
+    assert output.loss.isfinite() and torch.equal(output.loss, whole.loss)
     assert len(output.prediction_logits) == (batch["labels"] != -100).sum() > 0
 
 

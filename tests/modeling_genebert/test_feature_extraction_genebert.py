@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_genebert.feature_extraction_genebert import (
-    REGION_CHANNELS,
-    GeneBertFeatureExtractor,
-    build_region_values,
-)
+from modeling_genebert.configuration_genebert import REGION_CHANNELS
+from modeling_genebert.feature_extraction_genebert import GeneBertFeatureExtractor
 from modeling_genebert.motifs_genebert import MotifBank
+from modeling_genebert.region_values_genebert import build_region_values
 
 
 # Counts that are log-odds of 1, 0 and -1 bit: (1.75 + 0.25) / (3 + 1) = 2 * 0.25, and so on.
@@ -57,19 +55,20 @@ def test_region_matrix_by_hand(extractor):
 
 
 def test_self_tiles_by_hand(extractor):
-    # 8 bp in 4 tiles: ACG starts at 1 (tile 0), CGT at 2 and 5 (tiles 1 and 2).
-    inputs = extractor(sequences=["TACGTCGT", "AAA"], return_tensors="np")
+    # 8 bp in 4 tiles: ACG has its centre at 2.5 (tile 1), CGT at 3.5 and 6.5 (tiles 1 and 3).
+    inputs = extractor(sequences=["TACGTCGT", "AAA", "A"], return_tensors="np")
     values = inputs["region_values"]
-    np.testing.assert_array_equal(values[0, 0, 0], [1, 1, 1, 0])
+    np.testing.assert_array_equal(values[0, 0, 0], [0, 1, np.float32(1 / 3), 1])
     np.testing.assert_array_equal(values[0, 1:3], 0)  # accessibility is not known
     # The anchor's tile is the second; a step is 2 bp.
     signs = np.array([-1, 0, 1, 1])
     np.testing.assert_allclose(values[0, 3, 0], signs * np.log10(1 + np.array([2, 0, 2, 4])) / 6, rtol=1e-6)
-    # 3 bp in 4 tiles: starts 0, 1, 2 lie in tiles 0, 1 (4 // 3) and 2 (8 // 3).
-    np.testing.assert_array_equal(inputs["region_mask"], [[1, 1, 1, 1], [1, 1, 1, 0]])
-    np.testing.assert_array_equal(values[1, 0, 1], [1, 1, 0, 0])
-    np.testing.assert_array_equal(values[1, :, :, 3], 0)
-    np.testing.assert_array_equal(inputs["region_context_ids"], [1, 1])
+    # AA, TT on the other strand, has its centres at 1 and 2 of 3 bp: tiles 1 and 2. The centre of a base alone lies on
+    # the edge between tiles 1 and 2; the others are absent.
+    np.testing.assert_array_equal(inputs["region_mask"], [[1, 1, 1, 1], [1, 1, 1, 1], [0, 1, 1, 0]])
+    np.testing.assert_array_equal(values[1, 0, 1], [0, 1, 1, 0])
+    np.testing.assert_array_equal(values[2, :, :, [0, 3]], 0)
+    np.testing.assert_array_equal(inputs["region_context_ids"], [1, 1, 1])
 
 
 def test_build_region_values_by_hand():
