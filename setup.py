@@ -8,12 +8,13 @@ from setuptools import setup
 EXTRAS = {
     "motifs": ["pyjaspar>=4.0", "numba>=0.60"],
     "datasets": ["datasets>=5.0", "pyarrow>=21", "tqdm"],
-    "inputs": ["anndata>=0.11"],
+    "inputs": ["anndata>=0.11.2"],
+    "cluster": ["dask[distributed]>=2024.1"],
     "plots": ["matplotlib>=3.8", "scipy>=1.11"],
     "pretrain": ["accelerate>=1.10"],
     "lora": ["peft>=0.19.1"],
     "quantization": ["bitsandbytes>=0.49", "accelerate>=1.10"],
-    "onnx": ["onnx>=1.17", "onnxscript>=0.2", "onnxruntime>=1.20"],
+    "onnx": ["onnx>=1.17", "onnxscript>=0.7", "onnxruntime>=1.20"],
 }
 EXTRAS["test"] = [
     *("pytest>=8", "hypothesis>=6.100", "parameterized>=0.9"),
