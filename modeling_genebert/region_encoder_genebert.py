@@ -112,8 +112,9 @@ class GeneBertRegionEncoder(nn.Module):
 
         expected = (batch_size, NUM_REGION_CHANNELS, self.config.num_motif_rows, self.config.num_regions)
         compact = (batch_size, self.config.num_motifs + NUM_REGION_CHANNELS - 1, self.config.num_regions)
+        cells = region_values.to(self.norm.weight.dtype)  # norms are not quantised
         if tuple(region_values.shape) == compact:
-            region_values = expand_region_values(region_values, self.config.num_motif_rows)
+            cells = expand_region_values(cells, self.config.num_motif_rows)
         elif tuple(region_values.shape) != expected:
             raise ValueError(
                 f"region_values has shape {tuple(region_values.shape)}, expected {expected}: "
@@ -126,7 +127,6 @@ class GeneBertRegionEncoder(nn.Module):
         if region_context_ids is None:
             region_context_ids = torch.zeros(batch_size, dtype=torch.long, device=region_values.device)
 
-        cells = region_values.to(self.norm.weight.dtype)  # norms are not quantised
         if self.block_projection is not None:
             cells = self.block_projection(cells)
         cells = torch.where(present_BR[:, None, None, :], cells, self.mask_value[:, None, None])
