@@ -322,13 +322,14 @@ def _shards(folder: Path, config: str, split: str) -> list[Path]:
 
 
 def _batches(folder: Path, config: str, split: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    files = [pq.ParquetFile(file) for file in _shards(folder, config, split)]
-    num_rows = sum(file.metadata.num_rows for file in files)
+    files = _shards(folder, config, split)
+    num_rows = sum(pq.read_metadata(file).num_rows for file in files)
     with tqdm(total=num_rows, desc=f"Report: {config} {split}", unit="row", disable=None) as progress:
         for file in files:
-            for batch in file.iter_batches(_ROWS_PER_BATCH[config], columns=columns):
-                yield batch
-                progress.update(len(batch))
+            with pq.ParquetFile(file) as parquet:  # an open one keeps what was read of it in memory
+                for batch in parquet.iter_batches(_ROWS_PER_BATCH[config], columns=columns):
+                    yield batch
+                    progress.update(len(batch))
 
 
 def _fixed_size_rows(column: pa.FixedSizeListArray) -> np.ndarray:

@@ -7,11 +7,12 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -133,12 +134,19 @@ def _run(shards: Sequence[Shard], output_dir: str, executor: Executor | None) ->
             write_shard(output_dir, shard)
             yield shard
         return
-    futures = {executor.submit(write_shard, output_dir, shard): shard for shard in shards}
+    futures: dict[Future[None], Shard] = {}
+    workers: list[BaseProcess] = []
     try:
+        for shard in shards:
+            futures[executor.submit(write_shard, output_dir, shard)] = shard
+        workers += active_children()
         for future in as_completed(futures):
             future.result()
             yield futures[future]
     except BrokenExecutor as error:
+        # Ctrl-C reaches the workers too, and their end can be noticed before it.
+        if any(worker.exitcode == -signal.SIGINT for worker in workers):
+            raise KeyboardInterrupt from None
         raise ChildProcessError(
             "a worker process died: it was killed, perhaps because memory ran out; "
             "start the same build again, with fewer workers if it was memory"

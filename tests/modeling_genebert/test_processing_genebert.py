@@ -115,7 +115,7 @@ def test_a_fresh_process_loads_it_as_remote_code(processor, tmp_path):
         *("processor_config.json", "tokenizer.json", "tokenizer_config.json", "motifs.safetensors"),
         *("processing_genebert.py", "feature_extraction_genebert.py", "motifs_genebert.py", "dna_genebert.py"),
         *("tokenization_genebert.py", "configuration_genebert.py", "windows_genebert.py"),
-        "motif_scoring_genebert.py",
+        *("motif_scoring_genebert.py", "region_values_genebert.py"),
     }
     config = json.loads((folder / "processor_config.json").read_text())
     assert config["auto_map"]["AutoProcessor"] == "processing_genebert.GeneBertProcessor"
