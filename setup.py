@@ -24,6 +24,8 @@ EXTRAS["benchmarks"] = ["lightmotif>=0.10", "memelite>=0.5", "MOODS-python>=1.9.
 EXTRAS["dev"] = ["ruff>=0.11", "mypy>=1.15"]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 
+DATASETS = ("simulated_atlas", "atac_seq", "promoters", "tf_binding_sites", "splice_sites", "disease_risk")
+
 setup(
     name="genebert",
     version="0.1.0",
@@ -32,7 +34,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["modeling_genebert", "hub_datasets", "hub_datasets.simulated_atlas", "hub_datasets.atac_seq"],
+    packages=["modeling_genebert", "hub_datasets", *(f"hub_datasets.{name}" for name in DATASETS)],
     package_data={"modeling_genebert": ["py.typed"], "hub_datasets": ["*/README.md"]},
     install_requires=["torch>=2.6", "transformers>=5.17", "numpy>=1.26", "safetensors>=0.5", "huggingface_hub>=1.0"],
     extras_require=EXTRAS,

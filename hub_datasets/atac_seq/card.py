@@ -10,6 +10,7 @@ import numpy as np
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
+from ..cards import markdown_table, size_category
 from .consensus import MIN_GAP_OF_N, PERCENTILES, SKIP_REASONS
 
 
@@ -165,19 +166,19 @@ def dataset_card(
         *no_pictures,
         _USE.format(**numbers),
         _CELL_TYPES.format(**numbers),
-        _markdown(*_cell_type_rows(info, regions)),
+        markdown_table(*_cell_type_rows(info, regions)),
         *_shown(pictures, "Cell types"),
         *_more_of_cell_types(info),
         _PEAKS,
-        _markdown(*_peak_rows(info)),
+        markdown_table(*_peak_rows(info)),
         "## Overlaps\n",
         _sharing(regions),
         *_shown(pictures, "Overlaps"),
         motifs_text,
-        _markdown(["cell type", "enriched motifs: here / all cell types"], _motif_rows(regions)),
+        markdown_table(["cell type", "enriched motifs: here / all cell types"], _motif_rows(regions)),
         *_shown(pictures, "Motifs"),
         _SPLITS,
-        _markdown(*_split_rows(splits)),
+        markdown_table(*_split_rows(splits)),
         _METHOD.format(**numbers),
         *_provenance(info),
     ]
@@ -200,7 +201,7 @@ def _metadata(info: dict[str, Any], dataset_infos: DatasetInfosDict) -> str:
         pretty_name="ATAC-seq windows for GeneBERT",
         task_categories=["fill-mask"],
         tags=["biology", "genomics", "dna", "atac-seq", "chromatin-accessibility", "genebert"],
-        size_categories=[_size_category(sum(info["splits"].values()))],
+        size_categories=[size_category(sum(info["splits"].values()))],
         configs=[
             {
                 "config_name": "windows",
@@ -341,9 +342,9 @@ def _more_of_cell_types(info: dict[str, Any]) -> list[str]:
     if info["metadata"]:
         columns = list(dict.fromkeys(column for values in info["metadata"].values() for column in values))
         rows = [[name, *(values.get(column, "") for column in columns)] for name, values in info["metadata"].items()]
-        sections.append(_markdown(["cell type", *columns], rows))
+        sections.append(markdown_table(["cell type", *columns], rows))
     if info["left_out"]:
-        sections.append(_markdown(["left out", "why"], [list(pair) for pair in info["left_out"].items()]))
+        sections.append(markdown_table(["left out", "why"], [list(pair) for pair in info["left_out"].items()]))
     return sections
 
 
@@ -352,7 +353,7 @@ def _provenance(info: dict[str, Any]) -> list[str]:
     sections = ["## Provenance\n"]
     if corpus := info["corpus"]:
         names = ("name", "description", "genome_build", "citation", "licence")
-        sections += ["Public corpus:\n", _markdown(["", ""], [[name, corpus[name]] for name in names])]
+        sections += ["Public corpus:\n", markdown_table(["", ""], [[name, corpus[name]] for name in names])]
     files = [["genome", inputs["genome"]["file"], f"`{inputs['genome']['sha256']}`"]]
     files += [[name, file["file"], f"`{file['sha256']}`"] for name, file in inputs["peaks"].items()]
     if inputs["blacklist"]:
@@ -361,22 +362,7 @@ def _provenance(info: dict[str, Any]) -> list[str]:
     files.append(["motifs", f"{motifs['source']} ({motifs['num_motifs']} motifs)", f"`{motifs['fingerprint']}`"])
     return [
         *sections,
-        _markdown(["input", "file", "SHA-256"], files),
-        _markdown(["option", "value"], [[name, f"`{value}`"] for name, value in info["options"].items()]),
-        _markdown(["library", "version"], [[name, version] for name, version in info["versions"].items()]),
+        markdown_table(["input", "file", "SHA-256"], files),
+        markdown_table(["option", "value"], [[name, f"`{value}`"] for name, value in info["options"].items()]),
+        markdown_table(["library", "version"], [[name, version] for name, version in info["versions"].items()]),
     ]
-
-
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
-
-
-def _size_category(rows: int) -> str:
-    """The Hub's name for a number of rows."""
-    steps = ["1K", "10K", "100K", "1M", "10M", "100M", "1B"]
-    limits = [10**exponent for exponent in range(3, 10)]
-    above = sum(rows >= limit for limit in limits)
-    if above == 0:
-        return "n<1K"
-    return f"{steps[above - 1]}<n<{steps[above]}" if above < len(steps) else "n>1B"

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
+from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -123,7 +125,8 @@ def evaluate_pretraining(
     All figures of one split: MGM, NGSP and SRM, for cell types seen and (where the set has them) not seen in training.
 
     Negatives are made within the split. A pair of which one cell type is unseen counts as unseen, so that within
-    each group every matrix is a positive as often as a negative.
+    each group every matrix is a positive as often as a negative. Where `torch.distributed` is initialised, all
+    processes must call this: they share the examples, and each gets all figures.
 
     Args:
         model (`GeneBertForPreTraining`): its dtype and device are used as they are.
@@ -190,6 +193,9 @@ class _Evaluation:
     ):
         self.model, self.collator, self.atac = model, collator, atac
         self.windows, self.region_ids, self.settings = windows, region_ids, settings
+        self.num_processes, self.process_index = 1, 0
+        if dist.is_initialized():
+            self.num_processes, self.process_index = dist.get_world_size(), dist.get_rank()
 
     def rng(self, name: str) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, *name.encode()])
@@ -199,6 +205,23 @@ class _Evaluation:
         if limit is None or len(plan) <= limit:
             return plan
         return plan.take(np.sort(self.rng("limit").permutation(len(plan))[:limit]))
+
+    def share(self, plan: PairingPlan) -> tuple[np.ndarray, int]:
+        """
+        The examples of a plan that this process evaluates, and how many of them count. All processes have equally
+        many, since a sharded model needs all at once: where there are not enough, the last is repeated.
+        """
+        size = -(-len(plan) // self.num_processes)
+        first = self.process_index * size
+        return np.minimum(np.arange(first, first + size), len(plan) - 1), int(np.clip(len(plan) - first, 0, size))
+
+    def gather(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """The arrays of all processes, one after the other."""
+        if self.num_processes == 1:
+            return list(arrays)
+        shares: list[Any] = [None] * self.num_processes
+        dist.all_gather_object(shares, arrays)
+        return [np.concatenate(parts) for parts in zip(*shares, strict=True)]
 
     def batches(self, plan: PairingPlan, progress: tqdm) -> Iterator[tuple[dict[str, torch.Tensor], Any]]:
         dataset = PreTrainingDataset(
@@ -224,7 +247,7 @@ class _Evaluation:
                 batch = {name: value.to(device) for name, value in batch.items()}
                 inputs = {name: value for name, value in batch.items() if name != "hidden_bases"}
                 yield batch, self.model(**inputs)
-                progress.update(len(batch["input_ids"]))
+                progress.update(len(batch["input_ids"]) * self.num_processes)
         self.model.train(was_training)
 
     def blocks(self, plan: PairingPlan) -> np.ndarray:
@@ -233,11 +256,13 @@ class _Evaluation:
 
     def pairs(self, name: str, task: str, plan: PairingPlan, progress: tqdm) -> dict[str, float]:
         """AUROC, accuracy and loss of SRM or NGSP."""
+        examples, count = self.share(plan)
         scores = []
-        for _, output in self.batches(plan, progress):
+        for _, output in self.batches(plan.take(examples), progress):
             logits = output[f"{task}_logits"].float()
             scores.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
-        score, label = np.concatenate(scores), plan.ngsp_label if task == "ngsp" else plan.srm_label
+        (score,) = self.gather(np.concatenate(scores)[:count])
+        label = plan.ngsp_label if task == "ngsp" else plan.srm_label
         loss = np.logaddexp(0, np.where(label == 1, -score, score)).mean()
         blocks = self.blocks(plan)
         return {
@@ -252,22 +277,21 @@ class _Evaluation:
         self, name: str, plan: PairingPlan, train_windows: WindowTable, progress: tqdm
     ) -> dict[str, float]:
         """MGM loss, and accuracy per hidden base beside that of the opponents on the identical bases."""
-        loss_sum, num_labels = 0.0, 0
-        truth, predicted, segments, opponents = [], [], [], []
+        token_losses, truth, predicted, segments, opponents = [], [], [], [], []
         regions, length = self.atac.regions, self.settings.segment_length
         context_model = ContextModel(regions.segments(np.unique(train_windows.anchor), length))
         kmer, stride = self.collator.kmer, self.collator.stride
+        examples, count = self.share(plan)
+        segment_ids = np.stack([self.windows.anchor[plan.row], np.maximum(plan.segment_b, 0)], axis=1)
         offset = 0
-        for batch, output in self.batches(plan, progress):
+        for batch, output in self.batches(plan.take(examples), progress):
             labels, hidden = batch["labels"], batch["hidden_bases"]
-            count = int((labels != -100).sum())
-            loss_sum, num_labels = loss_sum + float(output.mgm_loss) * count, num_labels + count
-            rows = len(labels)
-            ids = np.stack([self.windows.anchor[plan.row], np.maximum(plan.segment_b, 0)], axis=1)
-            true_codes = regions.segments(ids[offset : offset + rows].ravel(), length)[:, : hidden.shape[2]]
-            offset += rows
+            rows = examples[offset : offset + len(labels)]
+            counted = np.arange(offset, offset + len(labels)) < count
+            offset += len(labels)
+            true_codes = regions.segments(segment_ids[rows].ravel(), length)[:, : hidden.shape[2]]
             num_kmers = (hidden.shape[2] - kmer) // stride + 1
-            segment_labels = labels.new_full((rows, 2, num_kmers), -100)
+            segment_labels = labels.new_full((len(labels), 2, num_kmers), -100)
             segment_labels[:, 0] = labels[:, 1 : 1 + num_kmers]
             if labels.shape[1] > 2 + num_kmers:
                 segment_labels[:, 1] = labels[:, 2 + num_kmers : 2 + 2 * num_kmers]
@@ -275,20 +299,26 @@ class _Evaluation:
             probabilities = hidden_base_probabilities(
                 output.prediction_logits, segment_labels.flatten(0, 1), hidden.shape[2], kmer=kmer, stride=stride
             )
-            is_hidden = (hidden != -100).flatten(0, 1).cpu()
-            predicted.append(probabilities.argmax(dim=-1).cpu()[is_hidden].numpy())
-            truth.append(hidden.flatten(0, 1).cpu()[is_hidden].numpy())
-            segments.append(np.repeat(np.arange(offset - rows, offset), 2)[np.nonzero(is_hidden.numpy())[0]])
-            opponents.append(context_model.predict(true_codes, is_hidden.numpy())[is_hidden.numpy()])
-        blocks = self.blocks(plan)[np.concatenate(segments)]
-        truth_array = np.concatenate(truth)
+            is_label = labels != -100
+            losses = cross_entropy(output.prediction_logits.float(), labels[is_label], reduction="none")
+            token_losses.append(losses.cpu().numpy()[counted[is_label.nonzero()[:, 0].cpu().numpy()]])
+            is_hidden = (hidden != -100).flatten(0, 1).cpu().numpy() & np.repeat(counted, 2)[:, None]
+            predicted.append(probabilities.argmax(dim=-1).cpu().numpy()[is_hidden])
+            truth.append(hidden.flatten(0, 1).cpu().numpy()[is_hidden])
+            segments.append(np.repeat(rows, 2)[np.nonzero(is_hidden)[0]])
+            opponents.append(context_model.predict(true_codes, is_hidden)[is_hidden])
+        columns = (token_losses, truth, predicted, opponents, segments)
+        loss, truth_array, predicted_array, opponent_array, example_array = self.gather(
+            *(np.concatenate(column) for column in columns)
+        )
+        blocks = self.blocks(plan)[example_array]
         correct = {
-            "hidden_base_accuracy": np.concatenate(predicted) == truth_array,
+            "hidden_base_accuracy": predicted_array == truth_array,
             "composition_accuracy": truth_array == context_model.composition.argmax(),
-            "context_model_accuracy": np.concatenate(opponents) == truth_array,
+            "context_model_accuracy": opponent_array == truth_array,
         }
         figures: dict[str, float] = {
-            f"{name}_loss": loss_sum / max(num_labels, 1),
+            f"{name}_loss": float(loss.mean()) if len(loss) else 0.0,
             f"{name}_examples": len(plan),
             f"{name}_hidden_bases": len(truth_array),
             f"{name}_blocks": len(np.unique(blocks)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from ..downloads import fetch_source
 from ..intervals import (
     PEAK_FILE_ENDINGS,
     Peaks,
@@ -18,7 +19,7 @@ from ..intervals import (
     read_peaks,
 )
 from .peak_matrix import PeakMatrix
-from .public_corpora import PUBLIC_CORPORA, PublicCorpus, fetch_corpus
+from .public_corpora import PUBLIC_CORPORA, PublicCorpus
 from .single_cell import PseudoBulk
 from .windows import AtacSeqOptions
 
@@ -210,7 +211,7 @@ def _from_single_cells(path: Path, options: AtacSeqOptions) -> PeakInputs:
 
 
 def _from_corpus(corpus: PublicCorpus, source_dir: str | Path | None) -> PeakInputs:
-    files = fetch_corpus(corpus, source_dir)
+    files = fetch_source(corpus, source_dir)
     if corpus.cell_types:
         sources = {
             cell_type: PeakSource(str(files[name]), partial(read_peaks, files[name]), corpus.metadata[cell_type])

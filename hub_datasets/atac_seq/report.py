@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import DatasetInfo, Features, SplitDict, SplitInfo
-from datasets.info import DatasetInfosDict
 from tqdm.auto import tqdm
 
 from modeling_genebert.motifs_genebert import MOTIFS_FILE_NAME, UNCLASSIFIED, MotifBank
 
+from ..cards import dataset_infos
 from ..files import written_whole
 from .card import dataset_card
 from .consensus import PERCENTILES
@@ -55,7 +54,8 @@ def write_report(folder: Path, info: dict[str, Any]) -> None:
     splits = {split: split_statistics(folder, split, len(info["cell_types"])) for split in info["splits"]}
     write_hit_rates(folder / HIT_RATES_FILE_NAME, regions)
     pictures = draw_pictures(folder / FIGURES_FOLDER, regions, info)
-    card = dataset_card(info, regions, splits, pictures, _dataset_infos(folder, info))
+    sizes = dataset_infos(folder, {"windows": list(info["splits"]), "regions": ["train"]})
+    card = dataset_card(info, regions, splits, pictures, sizes)
     with written_whole(folder / "README.md") as stream:
         stream.write(card.encode())
 
@@ -292,29 +292,6 @@ def write_hit_rates(file: Path, regions: RegionStatistics) -> None:
         table.writerow([*names, *(f"{number:.4f}" for number in row)])
     with written_whole(file) as stream:
         stream.write(text.getvalue().encode())
-
-
-def _dataset_infos(folder: Path, info: dict[str, Any]) -> DatasetInfosDict:
-    """Columns and sizes of both configs, so that `load_dataset` notices a file that is missing."""
-    infos = DatasetInfosDict()
-    for config, splits in [("windows", list(info["splits"])), ("regions", ["train"])]:
-        sizes = SplitDict()
-        download_size = 0
-        for split in splits:
-            files = _shards(folder, config, split)
-            download_size += sum(file.stat().st_size for file in files)
-            parts = [pq.read_metadata(file) for file in files]
-            num_bytes = sum(
-                part.row_group(group).total_byte_size for part in parts for group in range(part.num_row_groups)
-            )
-            sizes.add(SplitInfo(split, num_bytes=num_bytes, num_examples=sum(part.num_rows for part in parts)))
-        infos[config] = DatasetInfo(
-            features=Features.from_arrow_schema(pq.read_schema(files[0])),
-            splits=sizes,
-            download_size=download_size,
-            dataset_size=sum(size.num_bytes for size in sizes.values()),
-        )
-    return infos
 
 
 def _shards(folder: Path, config: str, split: str) -> list[Path]:

@@ -15,9 +15,9 @@ from datasets.exceptions import NonMatchingSplitsSizesError
 from huggingface_hub import DatasetCard
 
 from hub_datasets.atac_seq import build_atac_seq, shards
-from hub_datasets.atac_seq.card import _size_category
 from hub_datasets.atac_seq.public_corpora import PUBLIC_CORPORA
 from hub_datasets.atac_seq.report import write_report
+from hub_datasets.cards import size_category
 from modeling_genebert.motifs_genebert import MotifBank
 
 
@@ -167,4 +167,4 @@ def test_a_file_that_is_missing_is_noticed(built, tmp_path):
     [(999, "n<1K"), (1000, "1K<n<10K"), (17_000_000, "10M<n<100M"), (999_999_999, "100M<n<1B"), (10**9, "n>1B")],
 )
 def test_size_category(rows, category):
-    assert _size_category(rows) == category
+    assert size_category(rows) == category

@@ -16,7 +16,8 @@ import pytest
 from hub_datasets.atac_seq import AtacSeqOptions, build_atac_seq, peak_matrix
 from hub_datasets.atac_seq.peak_matrix import PeakMatrix
 from hub_datasets.atac_seq.peak_sources import find_peaks
-from hub_datasets.atac_seq.public_corpora import PUBLIC_CORPORA, fetch_corpus
+from hub_datasets.atac_seq.public_corpora import PUBLIC_CORPORA
+from hub_datasets.downloads import fetch_source
 from hub_datasets.files import read_line_blocks
 from modeling_genebert.motifs_genebert import MotifBank
 
@@ -86,24 +87,24 @@ def test_the_table():
 
 def test_download_once_and_check_ever_after(tmp_path, cache, server):
     sent = write_matrix(tmp_path / "web")
-    files = fetch_corpus(PUBLIC_CORPORA["descartes_fetal"])
+    files = fetch_source(PUBLIC_CORPORA["descartes_fetal"])
     assert [file.read_bytes() for file in files.values()] == [file.read_bytes() for file in sent]
     assert sorted(server) == [("cCREs.bed.gz", None), ("celltypes.txt.gz", None), ("matrix.tsv.gz", None)]
     recorded = json.loads((cache / "checksums.json").read_text())
     assert recorded == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sent}
 
-    assert fetch_corpus(PUBLIC_CORPORA["catlas"]) == files
+    assert fetch_source(PUBLIC_CORPORA["catlas"]) == files
     assert len(server) == 3
     (cache / "cCREs.bed.gz").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"cCREs.bed.gz: SHA-256 is \w{64}, expected \w{64} as at the first download"):
-        fetch_corpus(PUBLIC_CORPORA["catlas"])
+        fetch_source(PUBLIC_CORPORA["catlas"])
     (cache / "cCREs.bed.gz").unlink()
-    assert fetch_corpus(PUBLIC_CORPORA["catlas"])["cCREs.bed.gz"].read_bytes() == sent[1].read_bytes()
+    assert fetch_source(PUBLIC_CORPORA["catlas"])["cCREs.bed.gz"].read_bytes() == sent[1].read_bytes()
     # The publisher gives out something else under the same name.
     (cache / "cCREs.bed.gz").unlink()
     sent[1].write_bytes(b"new version")
     with pytest.raises(ValueError, match=r"cCREs.bed.gz: SHA-256 is .* to accept a new version"):
-        fetch_corpus(PUBLIC_CORPORA["catlas"])
+        fetch_source(PUBLIC_CORPORA["catlas"])
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
@@ -112,7 +113,7 @@ def test_an_interrupted_download_goes_on(tmp_path, cache, server, share):
     cache.mkdir(parents=True)
     have = int(share * len(content))
     (cache / "matrix.tsv.gz.incomplete").write_bytes(content[:have])
-    assert fetch_corpus(PUBLIC_CORPORA["catlas"])["matrix.tsv.gz"].read_bytes() == content
+    assert fetch_source(PUBLIC_CORPORA["catlas"])["matrix.tsv.gz"].read_bytes() == content
     asked = [(name, range_) for name, range_ in server if name == "matrix.tsv.gz"]
     assert asked == [("matrix.tsv.gz", f"bytes={have}-")] + ([("matrix.tsv.gz", None)] if share == 1 else [])
     assert not (cache / "matrix.tsv.gz.incomplete").exists()
@@ -123,23 +124,23 @@ def test_what_cannot_be_downloaded(tmp_path, cache, server):
     with pytest.raises(
         ConnectionError, match=r"http://127.*cCREs.bed.gz: cannot be downloaded .* give it as source_dir"
     ):
-        fetch_corpus(PUBLIC_CORPORA["catlas"])
+        fetch_source(PUBLIC_CORPORA["catlas"])
     assert sorted(json.loads((cache / "checksums.json").read_text())) == ["matrix.tsv.gz"]
 
 
 def test_from_a_folder(tmp_path, cache):
     sent = write_matrix(tmp_path / "here")
     corpus = PUBLIC_CORPORA["descartes_fetal"]
-    assert list(fetch_corpus(corpus, tmp_path / "here").values()) == sent
+    assert list(fetch_source(corpus, tmp_path / "here").values()) == sent
     assert not cache.exists()
     (tmp_path / "here" / "checksums.json").write_text(json.dumps({"matrix.tsv.gz": "0" * 64}))
     with pytest.raises(ValueError, match=r"matrix.tsv.gz: SHA-256 is \w{64}, expected 0{64}"):
-        fetch_corpus(corpus, tmp_path / "here")
+        fetch_source(corpus, tmp_path / "here")
     sent[2].unlink()
     with pytest.raises(
         FileNotFoundError, match=r"here: has no celltypes.txt.gz \(https://\S+\); put there what is at"
     ):
-        fetch_corpus(corpus, tmp_path / "here")
+        fetch_source(corpus, tmp_path / "here")
 
 
 def test_the_fetal_cell_types_by_name(tmp_path, cache):
