@@ -1,0 +1,1 @@
+"""What `examples/predict.py` is made of."""
