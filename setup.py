@@ -12,13 +12,15 @@ EXTRAS = {
     "cluster": ["dask[distributed]>=2024.1"],
     "plots": ["matplotlib>=3.8", "scipy>=1.11"],
     "pretrain": ["accelerate>=1.10"],
+    "finetune": ["accelerate>=1.10", "evaluate>=0.4.6", "scikit-learn>=1.4", "scipy>=1.11"],
+    "trackers": ["tensorboard>=2.16"],
     "lora": ["peft>=0.19.1"],
     "quantization": ["bitsandbytes>=0.49", "accelerate>=1.10"],
     "onnx": ["onnx>=1.17", "onnxscript>=0.7", "onnxruntime>=1.20"],
 }
 EXTRAS["test"] = [
     *("pytest>=8", "hypothesis>=6.100", "parameterized>=0.9"),
-    *("pyfaidx>=0.8", "pysam>=0.22", "scikit-learn>=1.4", "pillow>=10"),
+    *("pyfaidx>=0.8", "pysam>=0.22", "pillow>=10"),
 ]
 EXTRAS["benchmarks"] = ["lightmotif>=0.10", "memelite>=0.5", "MOODS-python>=1.9.4"]
 EXTRAS["dev"] = ["ruff>=0.11", "mypy>=1.15"]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
+from examples.finetune import parse_args as parse_finetuning_args
 from examples.pretrain import parse_args
 
 
@@ -47,6 +48,39 @@ def test_pip_command_is_the_makefiles():
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "pretrain.py" in command])
 def test_pretraining_arguments_are_accepted(command):
     parse_args(shlex.split(command.split("pretrain.py")[1]))
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "finetune.py" in command])
+def test_finetuning_arguments_are_accepted(command):
+    parse_finetuning_args(shlex.split(command.split("finetune.py")[1]))
+
+
+def test_downstream_commands_from_raw_files_to_predictions(atlas_folder, pretrained, tmp_path):
+    build, finetune, predict = (
+        next(command for command in COMMANDS if name in command)
+        for name in ("hub_datasets.promoters", "examples/finetune.py", "examples/predict.py")
+    )
+    sequences = {"one": "ACGTTGACTCATGCAAATTAGC" * 3, "two": "CCGGCGTATAAAAGGCGGAGCT" * 3}
+    (tmp_path / "candidates.fa").write_text("".join(f">{name}\n{dna}\n" for name, dna in sequences.items()))
+    own = {
+        "python": sys.executable,
+        "hg38.fa.gz": str(atlas_folder / "genome.fa"),
+        "epdnew_human": f"{atlas_folder / 'promoters.bed'} --tss_position centre --min_tss_distance 300",
+        "motif": "name",
+        "chr20": "chr2",
+        "chr21": "chr3",
+        "chr22": "",
+        "runs/blood": str(pretrained),
+        "examples/finetune.py": str(ROOT / "examples" / "finetune.py"),
+        "examples/predict.py": str(ROOT / "examples" / "predict.py"),
+    }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for command in (build, finetune + " --max_steps 2 --num_bootstrap 20 --use_cpu", predict):
+        words = shlex.split(" ".join(own.get(word, word) for word in shlex.split(command)))
+        subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    header, *rows = (tmp_path / "candidates.csv").read_text().splitlines()
+    assert header.startswith("id,")
+    assert [row.split(",")[0] for row in rows] == ["one", "two"]
 
 
 def test_data_command_builds_a_set(atlas_folder, tmp_path):
