@@ -35,7 +35,7 @@ from .modeling_genebert import (
 )
 from .motifs_genebert import MotifBank
 from .pairing_genebert import training_plan
-from .pipelines_genebert import GeneBertTokenClassificationPipeline
+from .pipelines_genebert import GeneBertSequenceClassificationPipeline, GeneBertTokenClassificationPipeline
 from .processing_genebert import GeneBertProcessor
 from .region_values_genebert import compact_region_values, expand_region_values
 from .strands_genebert import average_strands
@@ -72,6 +72,7 @@ __all__ = [
     "GeneBertModelOutput",
     "GeneBertPreTrainedModel",
     "GeneBertProcessor",
+    "GeneBertSequenceClassificationPipeline",
     "GeneBertTokenClassificationPipeline",
     "GeneBertTokenizer",
     "MotifBank",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, SwinConfig, SwinModel
 from transformers.utils import logging
 
 from .configuration_genebert import GeneBertConfig
+from .dropout_genebert import SDPA_WITH_CHEAP_DROPOUT
 
 
 logger = logging.get_logger(__name__)
@@ -38,7 +40,7 @@ class GeneBertSwinModel(SwinModel):
 def run_encoder(encoder: PreTrainedModel, config: GeneBertConfig, **kwargs: Any) -> Any:
     """
     Call an encoder, with eager attention for this one call where attention weights are asked for: no other
-    implementation gives them.
+    implementation gives them. In training, sdpa is replaced by one whose dropout costs less on CPUs.
 
     Args:
         encoder (`PreTrainedModel`): the sequence encoder or Swin.
@@ -54,9 +56,18 @@ def run_encoder(encoder: PreTrainedModel, config: GeneBertConfig, **kwargs: Any)
         if kwargs.get(name) is None:
             kwargs[name] = getattr(config, name) or getattr(encoder.config, name)
     implementation = encoder.config._attn_implementation
-    if not kwargs["output_attentions"] or implementation == "eager":
+    # Checkpointed activations are computed once more in the backward pass, when the config says what it did before.
+    is_checkpointed = encoder.training and any(
+        getattr(module, "gradient_checkpointing", False) for module in encoder.modules()
+    )
+    if not kwargs["output_attentions"]:
+        on_cpu = encoder.device.type == "cpu" and not torch.compiler.is_compiling()
+        if on_cpu and encoder.training and implementation == "sdpa" and not is_checkpointed:
+            return _run_with(SDPA_WITH_CHEAP_DROPOUT, encoder, **kwargs)
         return encoder(**kwargs)
-    if encoder.training and any(getattr(module, "gradient_checkpointing", False) for module in encoder.modules()):
+    if implementation == "eager":
+        return encoder(**kwargs)
+    if is_checkpointed:
         raise ValueError(
             f"output_attentions=True with activation checkpointing does not work with {implementation} attention: "
             'load the model with attn_implementation="eager"'
@@ -65,8 +76,14 @@ def run_encoder(encoder: PreTrainedModel, config: GeneBertConfig, **kwargs: Any)
         f"{implementation} attention gives no attention weights: {type(encoder).__name__} runs with eager attention "
         'where output_attentions=True; attn_implementation="eager" does so always.'
     )
-    encoder.config._attn_implementation = "eager"
+    return _run_with("eager", encoder, **kwargs)
+
+
+def _run_with(implementation: str, encoder: PreTrainedModel, **kwargs: Any) -> Any:
+    """Call an encoder with another attention implementation than its config's."""
+    before = encoder.config._attn_implementation
+    encoder.config._attn_implementation = implementation
     try:
         return encoder(**kwargs)
     finally:
-        encoder.config._attn_implementation = implementation
+        encoder.config._attn_implementation = before

@@ -58,6 +58,8 @@ class GeneBertPreTrainedModel(PreTrainedModel):
             # Unit gain. BERT's 0.02 shrinks what differs between inputs at each of the layers on the way to the
             # product s·r, and matching (which no single modality hints at) was still at chance after 300 steps.
             init.normal_(module.weight, std=module.in_features**-0.5)
+        elif isinstance(module, nn.Conv1d):
+            init.normal_(module.weight, std=(module.in_channels * module.kernel_size[0]) ** -0.5)
         elif isinstance(module, GeneBertMotifBlockProjection):
             module.init_weights()
         elif isinstance(module, GeneBertRegionEncoder):
@@ -136,10 +138,15 @@ class GeneBertPreTrainedModel(PreTrainedModel):
         return (model, loading_info) if output_loading_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """As in transformers; the saved config names every GeneBERT class, so that any Auto class opens the folder."""
+        """
+        As in transformers; the saved config names every GeneBERT class, so that any Auto class opens the folder.
+
+        Weights keep the names that they have in the model. By default transformers writes Swin's by their old names,
+        which `Trainer` does not find when it resumes or loads the best checkpoint.
+        """
         if self._auto_class is not None:
             self.config.auto_map = dict(AUTO_MAP)
-        super().save_pretrained(save_directory, *args, **kwargs)
+        super().save_pretrained(save_directory, *args, **{"save_original_format": False, **kwargs})
 
 
 def with_shared_bases(embeddings: torch.Tensor, kmer: int) -> torch.Tensor:

@@ -45,7 +45,16 @@ class GeneBertConfig(PreTrainedConfig):
             `"cross_attention"`: sequence states attend to region tokens; `"concat"`: pooled vectors side by side
             only (the plain baseline).
         num_fusion_layers (`int`, defaults to 2): cross-attention layers.
-        pooling (`str`, defaults to `"mean"`): how sequence states are pooled, `"mean"` of each segment or `"cls"`.
+        pooling (`str`, defaults to `"mean"`): how sequence states are pooled: `"mean"` or `"max"` of each segment, or
+            `"cls"`. `"max"` finds what stands at one place of a long sequence, and suits convolutions.
+        num_pooling_bins (`int`, defaults to 1): equal parts of each segment of which `"max"` takes the maximum apart.
+            More than 1 where places count, as in promoters, which are cut out round the start of transcription.
+        num_conv_layers (`int`, defaults to 0): convolutions over the k-mer embeddings, before the sequence encoder.
+            They learn motifs from few sequences, where attention from scratch does not; 1 to 2 for small models.
+        conv_kernel_size (`int`, defaults to 9): tokens that a convolution sees; with overlapping k-mers
+            `kmer + conv_kernel_size - 1` bp.
+        conv_pool_size (`int`, defaults to 4): tokens that the sequence encoder reads as one after the convolutions (by
+            their maximum); each token gets the state of its bin, added to its own, so that predictions per base stay.
         mgm_loss_weight, ngsp_loss_weight, srm_loss_weight (`float`, default to 1.0): weights of the three
             pre-training losses.
         classifier_dropout (`float`, defaults to 0.1): dropout before the task heads.
@@ -98,7 +107,11 @@ class GeneBertConfig(PreTrainedConfig):
     region_embedding: Literal["block_projection", "patch"] = "block_projection"
     fusion_type: Literal["cross_attention", "concat"] = "cross_attention"
     num_fusion_layers: int = 2
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Literal["mean", "max", "cls"] = "mean"
+    num_pooling_bins: int = 1
+    num_conv_layers: int = 0
+    conv_kernel_size: int = 9
+    conv_pool_size: int = 4
     mgm_loss_weight: float | int = 1.0
     ngsp_loss_weight: float | int = 1.0
     srm_loss_weight: float | int = 1.0
@@ -116,6 +129,16 @@ class GeneBertConfig(PreTrainedConfig):
             raise ValueError(
                 f"num_motifs and num_motif_blocks must be at least 1, got {self.num_motifs} and "
                 f"{self.num_motif_blocks}"
+            )
+        if self.num_pooling_bins < 1 or (self.num_pooling_bins > 1 and self.pooling != "max"):
+            raise ValueError(
+                f"num_pooling_bins must be at least 1, and 1 unless pooling is max; got {self.num_pooling_bins} with "
+                f"pooling={self.pooling!r}"
+            )
+        if self.num_conv_layers < 0 or min(self.conv_kernel_size, self.conv_pool_size) < 1:
+            raise ValueError(
+                "num_conv_layers must be at least 0, conv_kernel_size and conv_pool_size at least 1, got "
+                f"{self.num_conv_layers}, {self.conv_kernel_size} and {self.conv_pool_size}"
             )
         # A sub-config given as a dict (or not at all) takes the shapes that follow from the fields above.
         if self.sequence_config is None or isinstance(self.sequence_config, dict):
@@ -230,14 +253,14 @@ class GeneBertConfig(PreTrainedConfig):
         """For tests and first steps: BERT 2 layers × 64, Swin 2 stages × 16."""
         sequence = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
         region = {"embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2], "drop_path_rate": 0.0}
-        return cls(**{"sequence_config": sequence, "region_config": region, "num_motif_blocks": 8, **kwargs})
+        return cls(**_with_sub_configs(kwargs, sequence, region, num_motif_blocks=8))
 
     @classmethod
     def small(cls, **kwargs: Any) -> "GeneBertConfig":
         """For two CPU cores: BERT 4 layers × 256, Swin 3 stages × 48."""
         sequence = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
         region = {"embed_dim": 48, "depths": [2, 2, 2], "num_heads": [2, 4, 8], "drop_path_rate": 0.0}
-        return cls(**{"sequence_config": sequence, "region_config": region, **kwargs})
+        return cls(**_with_sub_configs(kwargs, sequence, region))
 
     @classmethod
     def base(cls, **kwargs: Any) -> "GeneBertConfig":
@@ -246,11 +269,26 @@ class GeneBertConfig(PreTrainedConfig):
 
     @classmethod
     def from_preset(cls, name: str, **kwargs: Any) -> "GeneBertConfig":
-        """One of the presets by name: `tiny`, `small` or `base`."""
+        """
+        One of the presets by name: `tiny`, `small` or `base`.
+
+        Of `sequence_config` and `region_config` given as dicts, each field replaces the preset's own.
+        """
         presets = {"tiny": cls.tiny, "small": cls.small, "base": cls.base}
         if name not in presets:
             raise ValueError(f"unknown preset {name!r}, expected one of {sorted(presets)}")
         return presets[name](**kwargs)
+
+
+def _with_sub_configs(
+    fields: dict[str, Any], sequence: dict[str, Any], region: dict[str, Any], **others: Any
+) -> dict[str, Any]:
+    """A preset's fields, replaced by those given; those of sub-configs one by one."""
+    preset = {"sequence_config": sequence, "region_config": region, **others}
+    for name in ("sequence_config", "region_config"):
+        if isinstance(fields.get(name), dict):
+            fields = {**fields, name: {**preset[name], **fields[name]}}
+    return {**preset, **fields}
 
 
 def _as_list(size: int | list | tuple) -> list:

@@ -16,6 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_genebert import GeneBertConfig
+from .dropout_genebert import GeneBertDropout
 
 
 def eager_attention(
@@ -55,7 +56,7 @@ class GeneBertFusionLayer(GradientCheckpointingLayer):
         self.intermediate = nn.Linear(hidden_size, sequence_config.intermediate_size)
         self.activation = ACT2FN["gelu"]
         self.mlp_output = ResidualLinear(sequence_config.intermediate_size, hidden_size)
-        self.dropout = nn.Dropout(getattr(sequence_config, "hidden_dropout_prob", 0.0))
+        self.dropout = GeneBertDropout(getattr(sequence_config, "hidden_dropout_prob", 0.0))
 
     def forward(self, states_BTH: torch.Tensor, tokens_BSH: torch.Tensor) -> torch.Tensor:
         batch, length, _ = states_BTH.shape

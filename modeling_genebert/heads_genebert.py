@@ -26,12 +26,16 @@ class GeneBertMaskedPredictionHead(nn.Module):
 
 
 class GeneBertPooler(nn.Module):
-    """Sequence states BTH -> one vector BH: the mean of each segment, or the state of `[CLS]`."""
+    """
+    Sequence states BTH -> one vector BH: the mean of each segment, the maximum of each of its `num_pooling_bins` equal
+    parts, or the state of `[CLS]`.
+    """
 
     def __init__(self, config: GeneBertConfig):
         super().__init__()
-        self.pooling = config.pooling
-        self.dense = nn.Linear((2 if config.pooling == "mean" else 1) * config.hidden_size, config.hidden_size)
+        self.pooling, self.num_bins = config.pooling, config.num_pooling_bins
+        num_vectors = {"mean": 2, "max": 2 * config.num_pooling_bins, "cls": 1}[config.pooling]
+        self.dense = nn.Linear(num_vectors * config.hidden_size, config.hidden_size)
 
     def forward(
         self, states_BTH: torch.Tensor, attention_mask: torch.Tensor | None, token_type_ids: torch.Tensor | None
@@ -42,12 +46,43 @@ class GeneBertPooler(nn.Module):
             attention_mask = states_BTH.new_ones(states_BTH.shape[:2])
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(attention_mask)
-        # A and B are averaged apart, so that the heads can compare them; an absent B is a vector of zeros.
-        means = []
+        # A and B are pooled apart, so that the heads can compare them; an absent B is a vector of zeros.
+        pooled = []
         for segment in (0, 1):
-            weights_BT1 = (attention_mask.bool() & (token_type_ids == segment)).to(states_BTH.dtype)[..., None]
-            means.append((states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1))
-        return torch.tanh(self.dense(torch.cat(means, dim=-1)))
+            is_token_BT = attention_mask.bool() & (token_type_ids == segment)
+            if self.pooling == "max":
+                pooled.append(max_of_bins(states_BTH, is_token_BT, self.num_bins))
+            else:
+                weights_BT1 = is_token_BT.to(states_BTH.dtype)[..., None]
+                pooled.append((states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1))
+        return torch.tanh(self.dense(torch.cat(pooled, dim=-1)))
+
+
+def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: int) -> torch.Tensor:
+    """
+    The maximum over each of `num_bins` equal parts of a run of tokens; the parts side by side. Zeros without tokens.
+
+    Args:
+        states_BTH (`torch.Tensor` of shape `(B, T, H)`): states.
+        is_token_BT (`torch.Tensor` of shape `(B, T)`): True for the tokens of the run, which lie side by side.
+        num_bins (`int`): number of parts.
+
+    Returns:
+        `(B, num_bins * H)`.
+    """
+    batch, length, hidden_size = states_BTH.shape
+    num_tokens_B1 = is_token_BT.sum(dim=1, keepdim=True)
+    first_B1 = is_token_BT.int().argmax(dim=1, keepdim=True)
+    bins = torch.arange(num_bins + 1, device=states_BTH.device)
+    edges = num_tokens_B1 * bins // num_bins
+    # Each bin as rows of the same number, of which some may come twice; a bin without a token takes the one after it.
+    within = torch.arange(-(-length // num_bins), device=states_BTH.device)
+    last = torch.maximum(edges[:, 1:] - 1, edges[:, :-1])
+    places = torch.minimum(edges[:, :-1, None] + within, last[..., None]) + first_B1[..., None]
+    places = places.clamp(max=length - 1) + length * torch.arange(batch, device=states_BTH.device)[:, None, None]
+    states = states_BTH.reshape(-1, hidden_size).index_select(0, places.flatten())
+    highest = states.view(batch, num_bins, len(within), hidden_size).amax(dim=2)
+    return highest.flatten(1).masked_fill(num_tokens_B1 == 0, 0)
 
 
 class GeneBertPooledFeatures(nn.Module):
@@ -95,3 +130,21 @@ def mean_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tens
     """Mean over the labels that are not -100; 0, not NaN, where a batch has none."""
     total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="sum")
     return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
+
+
+def mean_binary_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, positive_weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """
+    Loss of several labels: the mean over those that were measured; 0, not NaN, where a batch has none.
+
+    Args:
+        logits (`torch.Tensor` of shape `(batch_size, num_labels)`): scores.
+        labels (`torch.Tensor` of shape `(batch_size, num_labels)`): 1 = holds, 0 = does not, -100 = not measured.
+        positive_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): weights of the labels that hold.
+    """
+    is_measured = labels != IGNORE_INDEX
+    losses = F.binary_cross_entropy_with_logits(
+        logits.float(), labels.float() * is_measured, pos_weight=positive_weights, reduction="none"
+    )
+    return (losses * is_measured).sum() / is_measured.sum().clamp(min=1)

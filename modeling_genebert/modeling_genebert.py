@@ -5,7 +5,7 @@ V vocabulary, L bases.
 
 Data flow of `GeneBertModel`:
 
-    input_ids     -> sequence encoder (BERT)                            -> sequence states BTH
+    input_ids     -> (convolutions ->) sequence encoder (BERT)          -> sequence states BTH
     region_values -> a projection per motif block -> Swin, and columns  -> region tokens   BSH
     sequence states cross-attend to region tokens                       -> last_hidden_state BTH
     pooled: s = the segments of last_hidden_state, r = the region tokens; the heads see s, r and s·r
@@ -32,6 +32,7 @@ from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from .attention_genebert import run_encoder
 from .base_genebert import GeneBertPreTrainedModel, with_shared_bases
 from .configuration_genebert import IGNORE_INDEX, GeneBertConfig
+from .dropout_genebert import replace_dropout
 from .fusion_genebert import GeneBertFusionLayer
 from .heads_genebert import (
     GeneBertMaskedPredictionHead,
@@ -39,13 +40,15 @@ from .heads_genebert import (
     GeneBertPooledHead,
     GeneBertPooler,
     base_states,
+    mean_binary_cross_entropy,
     mean_cross_entropy,
 )
 from .outputs_genebert import GeneBertForPreTrainingOutput, GeneBertForVariantEffectOutput, GeneBertModelOutput
-from .pipelines_genebert import CUSTOM_PIPELINES
+from .pipelines_genebert import CUSTOM_PIPELINES, SEQUENCE_PIPELINES
 from .region_encoder_genebert import GeneBertRegionEncoder, GeneBertRegionOutput
+from .sequence_stem_genebert import GeneBertSequenceStem
 from .strands_genebert import average_strands
-from .windows_genebert import max_num_tokens, pool_windows, stitch_windows
+from .windows_genebert import check_num_tokens, max_num_tokens, pool_windows, stitch_windows
 
 
 LABELLED_TOKENS_MULTIPLE = 256
@@ -69,8 +72,10 @@ class GeneBertModel(GeneBertPreTrainedModel):
             dtype=torch.get_default_dtype(),  # that of all else here, not that of the checkpoint the config is from
             **({"add_pooling_layer": False} if without_pooler else {}),
         )
+        replace_dropout(self.sequence_encoder)
         self.encoder_takes_segments = "token_type_ids" in inspect.signature(sequence_class.forward).parameters
-        self.max_num_tokens = max_num_tokens(self.sequence_encoder)
+        self.stem = GeneBertSequenceStem(config) if config.num_conv_layers else None
+        self.max_num_tokens = max_num_tokens(self.sequence_encoder, config.conv_pool_size if self.stem else 1)
         self.region_encoder = GeneBertRegionEncoder(config, add_pooling_layer)
         num_layers = config.num_fusion_layers if config.fusion_type == "cross_attention" else 0
         self.fusion = nn.ModuleList(GeneBertFusionLayer(config) for _ in range(num_layers))
@@ -102,7 +107,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         **kwargs: Unpack[TransformersKwargs],
     ) -> Any:
         """
-        The sequence alone, before fusion: the sequence encoder's own output.
+        The sequence encoder's own output, before fusion; after convolutions, one state for `conv_pool_size` tokens.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): k-mer ids.
@@ -115,20 +120,23 @@ class GeneBertModel(GeneBertPreTrainedModel):
             ValueError: not exactly one of `input_ids` and `inputs_embeds`, or more tokens than the encoder has
                 positions.
         """
+        return self._encode_sequence(input_ids, attention_mask, token_type_ids, inputs_embeds, **kwargs)[0]
+
+    def _encode_sequence(
+        self, input_ids: Any, attention_mask: Any, token_type_ids: Any, inputs_embeds: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
+        """What `get_sequence_features` returns, and the stem's states of the tokens."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass exactly one of input_ids and inputs_embeds")
-        inputs: Any = input_ids if inputs_embeds is None else inputs_embeds
-        limit = self.max_num_tokens
-        if limit is not None and inputs.shape[1] > limit:
-            raise ValueError(
-                f"the sequence has {inputs.shape[1]} tokens (special tokens included), but the model has {limit} "
-                f"positions: pass truncation=True, or return_overflowing_tokens=True to cut it into windows, with "
-                f"max_length={limit} to the processor"
-            )
+        check_num_tokens((input_ids if inputs_embeds is None else inputs_embeds).shape[1], self.max_num_tokens)
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": inputs_embeds}
         if self.encoder_takes_segments:
             inputs["token_type_ids"] = token_type_ids
-        return run_encoder(self.sequence_encoder, self.config, **inputs, **kwargs)
+        if self.stem is None:
+            return run_encoder(self.sequence_encoder, self.config, **inputs, **kwargs), None
+        stem_BTH = self.stem(self.get_input_embeddings(), **inputs)
+        inputs = self.stem.pool(stem_BTH, **inputs)
+        return run_encoder(self.sequence_encoder, self.config, **inputs, **kwargs), stem_BTH
 
     def get_region_features(
         self,
@@ -178,11 +186,8 @@ class GeneBertModel(GeneBertPreTrainedModel):
                 For rows that are windows, the number of the sample each is cut from: `pooler_output` and
                 `region_pooler_output` are then means over the windows of each sample, one row a sample.
             window_starts: not used here (see [`GeneBertForTokenClassification`]); taken because processors write it.
-
-        Returns:
-            [`GeneBertModelOutput`]
         """
-        sequence = self.get_sequence_features(input_ids, attention_mask, token_type_ids, inputs_embeds, **kwargs)
+        sequence, stem_BTH = self._encode_sequence(input_ids, attention_mask, token_type_ids, inputs_embeds, **kwargs)
         states_BTH = sequence.last_hidden_state
         regions = self.get_region_features(
             region_values, region_mask, region_context_ids, batch_size=states_BTH.shape[0], **kwargs
@@ -190,6 +195,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         for layer in self.fusion:
             states_BTH = layer(states_BTH, regions.last_hidden_state)
         states_BTH = self.fusion_norm(states_BTH)
+        states_BTH = states_BTH if self.stem is None else self.stem.unpool(states_BTH, stem_BTH)
         pooled = None if self.pooler is None else self.pooler(states_BTH, attention_mask, token_type_ids)
         pooled_regions = regions.pooler_output
         if overflow_to_sample_mapping is not None and pooled is not None and pooled_regions is not None:
@@ -354,6 +360,7 @@ class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
 
     def __init__(self, config: GeneBertConfig):
         super().__init__(config)
+        self.config.custom_pipelines = deepcopy(SEQUENCE_PIPELINES)
         self.genebert = GeneBertModel(config)
         self.classifier = GeneBertPooledHead(config, num_labels=config.num_labels or 2)
         self.post_init()
@@ -374,7 +381,8 @@ class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
         """
         Args:
             labels (`torch.Tensor`, *optional*): class ids of shape `(batch_size,)`; 0/1 floats of shape
-                `(batch_size, num_labels)` for `problem_type="multi_label_classification"`; floats of shape
+                `(batch_size, num_labels)` for `problem_type="multi_label_classification"`, where -100 is a label that
+                was not measured and counts in no loss; floats of shape
                 `(batch_size,)` or `(batch_size, num_labels)` for `"regression"`. Without a `problem_type` it is
                 told from `num_labels` and the dtype of the labels, as everywhere in transformers.
         """
@@ -390,7 +398,11 @@ class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
             **kwargs,
         )
         logits = self.classifier(output)
-        loss = None if labels is None else self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        loss = None
+        if labels is not None and self.config.problem_type == "multi_label_classification":
+            loss = mean_binary_cross_entropy(logits, labels)
+        elif labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
         )

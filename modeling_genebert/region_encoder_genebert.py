@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
@@ -61,6 +62,9 @@ class GeneBertMotifBlockProjection(nn.Module):
         init.copy_(self.bias, -TYPICAL_SCORE * weight[:, :size].sum(dim=1))
 
     def forward(self, region_values: torch.Tensor) -> torch.Tensor:
+        """Of the whole matrix BCMR, or of the compact one, whose cells are the same with a quarter of the work."""
+        if region_values.dim() == 3:
+            return self._project_compact(region_values)
         batch, channels, rows, regions = region_values.shape
         blocks_GBRF = (
             region_values.reshape(batch, channels, self.num_blocks, rows // self.num_blocks, regions)
@@ -69,6 +73,22 @@ class GeneBertMotifBlockProjection(nn.Module):
         )
         cells = torch.baddbmm(self.bias[:, None], blocks_GBRF, self.weight)
         return cells.view(self.num_blocks, batch, regions, -1).permute(1, 3, 0, 2)
+
+    def _project_compact(self, compact: torch.Tensor) -> torch.Tensor:
+        """A column's other channels are the same for all motifs, so that the motifs' weights for them add up."""
+        batch, num_rows, regions = compact.shape
+        num_motifs = num_rows - (NUM_REGION_CHANNELS - 1)
+        weight_GCSD = self.weight.unflatten(1, (NUM_REGION_CHANNELS, -1))
+        num_blocks, _, size, width = weight_GCSD.shape
+        columns_BRM = compact.transpose(1, 2)
+        scores = F.pad(columns_BRM[..., :num_motifs], (0, num_blocks * size - num_motifs))
+        scores_GNS = scores.reshape(batch * regions, num_blocks, size).transpose(0, 1)
+        is_motif = (torch.arange(num_blocks * size, device=compact.device) < num_motifs).view(num_blocks, 1, size, 1)
+        weight_GCD = (weight_GCSD[:, 1:] * is_motif.to(weight_GCSD.dtype)).sum(dim=2)
+        others_NC = columns_BRM[..., num_motifs:].reshape(batch * regions, -1)
+        others_NGD = (others_NC @ weight_GCD.transpose(0, 1).flatten(1)).view(-1, num_blocks, width)
+        cells_GND = torch.bmm(scores_GNS, weight_GCSD[:, 0]) + others_NGD.transpose(0, 1) + self.bias[:, None]
+        return cells_GND.view(num_blocks, batch, regions, width).permute(1, 3, 0, 2)
 
 
 class GeneBertRegionEncoder(nn.Module):
@@ -113,9 +133,9 @@ class GeneBertRegionEncoder(nn.Module):
         expected = (batch_size, NUM_REGION_CHANNELS, self.config.num_motif_rows, self.config.num_regions)
         compact = (batch_size, self.config.num_motifs + NUM_REGION_CHANNELS - 1, self.config.num_regions)
         cells = region_values.to(self.norm.weight.dtype)  # norms are not quantised
-        if tuple(region_values.shape) == compact:
+        if tuple(region_values.shape) == compact and self.block_projection is None:
             cells = expand_region_values(cells, self.config.num_motif_rows)
-        elif tuple(region_values.shape) != expected:
+        elif tuple(region_values.shape) not in (compact, expected):
             raise ValueError(
                 f"region_values has shape {tuple(region_values.shape)}, expected {expected}: "
                 f"(batch_size, channels, num_motif_rows, num_regions); or {compact}: "

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 
-def max_num_tokens(sequence_encoder: nn.Module) -> int | None:
+def max_num_tokens(sequence_encoder: nn.Module, tokens_per_position: int = 1) -> int | None:
     """Longest input of an encoder in tokens, special tokens included; None where its config names no limit.
 
     Roberta and its kin number tokens from `padding_idx + 1`, so that their first positions are never used; the
@@ -24,8 +24,18 @@ def max_num_tokens(sequence_encoder: nn.Module) -> int | None:
         return None
     for name, module in sequence_encoder.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return limit - (module.padding_idx + 1)
-    return limit
+            return tokens_per_position * (limit - (module.padding_idx + 1))
+    return tokens_per_position * limit
+
+
+def check_num_tokens(num_tokens: int, limit: int | None) -> None:
+    """Raise `ValueError` for a sequence of more tokens than the model takes."""
+    if limit is not None and num_tokens > limit:
+        raise ValueError(
+            f"the sequence has {num_tokens} tokens (special tokens included), but the model has {limit} positions: "
+            f"pass truncation=True, or return_overflowing_tokens=True to cut it into windows, with max_length={limit} "
+            "to the processor"
+        )
 
 
 def cut_windows(sequences: list[str], width: int, step: int) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -106,4 +116,4 @@ def stitch_windows(
     return (sums / counts[:, None]).view(num_samples, longest, -1)
 
 
-__all__ = ["count_samples", "cut_windows", "max_num_tokens", "pool_windows", "stitch_windows"]
+__all__ = ["check_num_tokens", "count_samples", "cut_windows", "max_num_tokens", "pool_windows", "stitch_windows"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from modeling_genebert import (
     GeneBertForMaskedLM,
@@ -81,3 +82,13 @@ def test_vocab_size_is_the_sequence_encoders():
     config.vocab_size = 80
     assert config.sequence_config.vocab_size == config.vocab_size == 80
     assert GeneBertModel(config).get_input_embeddings().num_embeddings == 80
+
+
+def test_saved_weights_have_the_names_that_trainer_looks_for(tmp_path):
+    model = make_model(GeneBertModel)
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "model.safetensors")
+    assert saved.keys() == model.state_dict().keys()
+    other = make_model(GeneBertModel, seed=1)
+    other.load_state_dict(saved)  # strict
+    assert all(torch.equal(value, saved[name]) for name, value in other.state_dict().items())

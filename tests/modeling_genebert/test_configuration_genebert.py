@@ -130,7 +130,7 @@ def test_impossible_combinations_name_both_values(arguments, parts):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"kmer": "six"}, {"fusion_type": "sum"}, {"pooling": "max"}, {"region_embedding": "none"}]
+    "arguments", [{"kmer": "six"}, {"fusion_type": "sum"}, {"pooling": "median"}, {"region_embedding": "none"}]
 )
 def test_wrong_types_and_names_are_refused(arguments):
     with pytest.raises(Exception, match=next(iter(arguments))):
@@ -173,3 +173,13 @@ def test_json_round_trip(arguments, tmp_path):
     for name, value in arguments.items():
         if name not in ("sequence_config", "region_config"):
             assert getattr(loaded, name) == value
+
+
+def test_fields_of_sub_configs_replace_those_of_a_preset_one_by_one():
+    config = GeneBertConfig.from_preset(
+        "tiny", kmer=3, sequence_config={"hidden_size": 32}, region_config={"embed_dim": 8, "drop_path_rate": 0.1}
+    )
+    assert (config.sequence_config.hidden_size, config.sequence_config.num_hidden_layers) == (32, 2)
+    assert (config.sequence_config.intermediate_size, config.sequence_config.vocab_size) == (128, 69)
+    assert (config.region_config.embed_dim, config.region_config.depths) == (8, [1, 1])
+    assert config.region_config.drop_path_rate == 0.1

@@ -16,8 +16,10 @@ from modeling_genebert import (
     GeneBertForTokenClassification,
     GeneBertModel,
     GeneBertProcessor,
+    GeneBertSequenceClassificationPipeline,
     GeneBertTokenClassificationPipeline,
     GeneBertTokenizer,
+    average_strands,
 )
 
 from .conftest import make_model
@@ -192,3 +194,85 @@ def test_token_classification_in_a_fresh_process(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "[0, 1, 2, 3, 4, 5, 6]"
+
+
+# Sequences with or without regions
+
+REGIONS = {
+    "regions": ["ATTGCAT", "GGCATTACG", "TTTACG"],
+    "positions": [10, 500, 900],
+    "accessibility": [0.2, None, 1.0],
+}
+
+
+def classifier(bank, **config):
+    """A pipeline of a tiny k=3 model of sequences."""
+    model = make_model(GeneBertForSequenceClassification, num_labels=2, id2label={0: "other", 1: "promoter"}, **config)
+    processor = GeneBertProcessor(GeneBertFeatureExtractor(bank, num_regions=8), GeneBertTokenizer(kmer=3))
+    return GeneBertSequenceClassificationPipeline(model=model, processor=processor)
+
+
+def probabilities(logits):
+    """As the pipeline returns them."""
+    scores = dict(zip(("other", "promoter"), logits[0].softmax(-1).tolist(), strict=True))
+    best = sorted(scores, key=scores.get, reverse=True)
+    return [{"label": label, "score": pytest.approx(scores[label], abs=1e-6)} for label in best]
+
+
+@torch.no_grad()
+def test_sequence_classification_with_and_without_regions(bank):
+    classify = classifier(bank)
+    processor, model = classify.processor, classify.model
+    tiled = probabilities(model(**processor(DNA[:1], return_tensors="pt")).logits)
+    assert classify(DNA[0]) == tiled
+    inputs = processor(DNA[:1], **{name: [values] for name, values in REGIONS.items()}, return_tensors="pt")
+    with_regions = probabilities(model(**inputs).logits)
+    assert classify([DNA[0], {"sequence": DNA[0], **REGIONS}]) == [tiled, with_regions]
+    assert tiled != with_regions
+    assert classify(DNA[0], top_k=1) == tiled[:1]
+    model.config.modality = "sequence"
+    plain = probabilities(model(**processor(DNA[:1], tile=False, return_tensors="pt")).logits)
+    assert classify({"sequence": DNA[0], **REGIONS}) == plain
+    model.config.modality = "regions"
+    assert classify({"sequence": DNA[0], **REGIONS}) == classify({"sequence": DNA[1], **REGIONS})
+    assert classify(DNA[0]) != classify(DNA[1])  # their tiles
+
+
+@torch.no_grad()
+def test_sequence_classification_as_fine_tuned(bank):
+    """Both strands, and windows of a sequence that is longer than the model."""
+    classify = classifier(bank)
+    processor, model = classify.processor, classify.model
+    model.config.average_strands = True
+    expected = average_strands(model, processor, DNA[:1]).logits
+    assert classify(DNA[0]) == probabilities(expected)
+    model.config.average_strands, dna = False, "ATTGCCATTGCA" * 9
+    with pytest.raises(ValueError, match="the sequence has 108 tokens"):
+        classify(dna)
+    model.config.window_overlap = 10
+    # Windows of 38 3-mers, 40 bp; 8 shared 3-mers are 10 shared bp.
+    inputs = processor([dna], return_overflowing_tokens=True, max_length=40, stride=8, return_tensors="pt")
+    assert len(inputs["input_ids"]) == 4
+    assert classify(dna) == probabilities(model(**inputs).logits)
+
+
+def test_sequence_classification_of_several_labels_and_of_values(bank):
+    logits = {"logits": torch.tensor([0.0, 2.0])}
+    classify = classifier(bank, problem_type="multi_label_classification")
+    expected = [{"label": "promoter", "score": pytest.approx(0.880797)}, {"label": "other", "score": 0.5}]
+    assert classify.postprocess(logits) == expected
+    classify.model.config.problem_type = "regression"
+    assert classify.postprocess(logits, top_k=1) == [{"label": "promoter", "score": 2.0}]
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (7, "expected DNA, or a dictionary with the DNA as `sequence`, found int"),
+        ({"text": "ACGT"}, "expected DNA, or a dictionary with the DNA as `sequence`, found dict"),
+        ({"sequence": "ACGT", "peaks": []}, "found 'peaks' in an example, expected sequence, regions, positions"),
+    ],
+)
+def test_sequence_classification_of_what_is_no_example(bank, example, message):
+    with pytest.raises(ValueError, match=message):
+        classifier(bank).preprocess(example)

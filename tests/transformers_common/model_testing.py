@@ -66,6 +66,10 @@ class GeneBertCommonTests(ModelTesterMixin, TrainingTesterMixin):
             patcher.start()
             self.addCleanup(patcher.stop)
 
+    def test_reverse_loading_mapping(self) -> None:
+        # GeneBERT's weights are saved by the names that they have in the model: see GeneBertPreTrainedModel.
+        super().test_reverse_loading_mapping(check_keys_were_modified=False)
+
     def make_labels(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {}
 

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from modeling_genebert import GeneBertForSequenceClassification
+from modeling_genebert.heads_genebert import mean_binary_cross_entropy
+
+from .conftest import make_config, make_inputs, make_model
+
+
+def test_labels_that_were_not_measured_count_in_no_loss():
+    logits = torch.tensor([[0.0, 5.0], [math.log(3), -1.0]], requires_grad=True)
+    labels = torch.tensor([[1.0, -100.0], [0.0, -100.0]])
+    loss = mean_binary_cross_entropy(logits, labels)
+    assert loss.item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+    loss.backward()
+    torch.testing.assert_close(logits.grad, torch.tensor([[-0.25, 0.0], [0.375, 0.0]]))
+    assert mean_binary_cross_entropy(logits, torch.full((2, 2), -100.0)).item() == 0
+
+
+def test_positive_weights_are_those_of_labels_that_hold():
+    loss = mean_binary_cross_entropy(torch.zeros(2, 1), torch.tensor([[1.0], [0.0]]), torch.tensor([3.0]))
+    assert loss.item() == pytest.approx(2 * math.log(2))
+
+
+def test_a_model_of_several_labels_leaves_out_those_not_measured():
+    settings = {"problem_type": "multi_label_classification", "num_labels": 3}
+    model, inputs = make_model(GeneBertForSequenceClassification, **settings), make_inputs(make_config())
+    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    output = model(**inputs, labels=labels)
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(output.logits, labels, reduction="none")
+    torch.testing.assert_close(output.loss, losses.mean())
+    labels[:, 1] = -100
+    torch.testing.assert_close(model(**inputs, labels=labels).loss, losses[:, [0, 2]].mean())
