@@ -1,0 +1,1 @@
+"""What `examples/finetune.py` is made of."""

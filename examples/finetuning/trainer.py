@@ -1,0 +1,123 @@
+"""`Trainer` with what fine-tuning on DNA adds: class weights, both strands, and a word when a model collapses."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from modeling_genebert.configuration_genebert import IGNORE_INDEX
+from modeling_genebert.heads_genebert import mean_binary_cross_entropy
+
+from .batches import ExampleDataset
+from .data import MULTI_LABEL, PER_BASE, SINGLE_LABEL, Split
+
+
+logger = logging.getLogger(__name__)
+
+
+def balanced_weights(split: Split, problem_type: str, num_labels: int) -> torch.Tensor:
+    """
+    Weights with which each class counts the same in the training split.
+
+    Of classes `n / (num_classes * n_c)`, as scikit-learn's `class_weight="balanced"`, over the classes that are there.
+    Of several labels, the weight of rows with a label: the number of rows without it over that of rows with it.
+
+    Raises:
+        ValueError: for values, which have no classes.
+    """
+    if problem_type == MULTI_LABEL:
+        positive, negative = (split.labels == 1).sum(axis=0), (split.labels == 0).sum(axis=0)
+        weights = np.where(positive > 0, negative / np.maximum(positive, 1), 1.0)
+    elif problem_type in (SINGLE_LABEL, PER_BASE):
+        labels = np.concatenate(split.labels) if problem_type == PER_BASE else split.labels
+        counts = np.bincount(labels, minlength=num_labels)
+        weights = np.where(counts > 0, len(labels) / ((counts > 0).sum() * np.maximum(counts, 1)), 1.0)
+    else:
+        raise ValueError("--class_weights balances classes, but the labels are values: leave it out")
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+class FineTuningTrainer(Trainer):
+    """
+    Args:
+        class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): see [`balanced_weights`].
+        problem_type (`str`): see `PROBLEM_TYPES`.
+        kwargs: those of `Trainer`.
+    """
+
+    def __init__(self, *args: Any, problem_type: str, class_weights: torch.Tensor | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.problem_type, self.class_weights = problem_type, class_weights
+        self.loss_is_scaled_for_ga = False  # it is a mean over the batch
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if self.class_weights is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        logits, weights = outputs["logits"].float(), self.class_weights.to(outputs["logits"].device)
+        if self.problem_type == MULTI_LABEL:
+            loss = mean_binary_cross_entropy(logits, labels, weights)
+        else:
+            logits = logits[:, : labels.shape[1]].flatten(0, 1) if labels.dim() == 2 else logits
+            labels = labels.flatten()
+            total = F.cross_entropy(
+                logits,
+                labels,
+                weight=weights,
+                ignore_index=IGNORE_INDEX,
+                label_smoothing=self.args.label_smoothing_factor,
+                reduction="sum",
+            )
+            loss = total / (labels != IGNORE_INDEX).sum().clamp(min=1)
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[Any, Any, Any]:
+        """As in `Trainer`; where the batch has both strands, loss and logits are the means of the two."""
+        opposite = inputs.pop("opposite_strand", None)
+        labels = inputs["labels"]
+        given: tuple[Any, Any, Any] = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        if opposite is None:
+            return given
+        lengths = (labels != IGNORE_INDEX).sum(dim=1) if self.problem_type == PER_BASE else None
+        opposite["labels"] = labels if lengths is None else turned_round(labels, lengths)
+        loss, logits, _ = super().prediction_step(model, opposite, prediction_loss_only, ignore_keys)
+        if logits is not None and lengths is not None:
+            logits = turned_round(logits, lengths)
+        return (given[0] + loss) / 2, None if logits is None else (given[1] + logits) / 2, given[2]
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Not here: the card is written with the results."""
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: it is a walk over all parameters at every step."""
+        return 0
+
+
+def turned_round(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The first `lengths` entries of each row in reverse order."""
+    values = values.clone()
+    for row, length in zip(values, lengths.tolist(), strict=True):
+        row[:length] = row[:length].flip(0)
+    return values
+
+
+class StrandsOfEpoch(TrainerCallback):
+    """Draws the strands of the training examples anew each epoch; Accelerate does not always tell the data set."""
+
+    def __init__(self, dataset: ExampleDataset):
+        self.dataset = dataset
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.dataset.set_epoch(int(state.epoch or 0))
