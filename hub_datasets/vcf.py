@@ -225,7 +225,10 @@ def read_vcf(
 class Reference(Protocol):
     """What windows are cut from: a [`Genome`], or anything else with lengths of sequences and their bases."""
 
-    chromosomes: dict[str, int]
+    @property
+    def chromosomes(self) -> dict[str, int]:
+        """Length in bp of each sequence."""
+        ...
 
     def fetch(self, chromosome: str, start: int, end: int) -> str:
         """The bases of an interval (bp, 0-based, half-open) as an upper-case string."""

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
-import torch
+from accelerate import Accelerator
 from PIL import Image
-from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from examples.pretrain import main, parse_args
 from modeling_genebert import GeneBertForPreTraining, GeneBertProcessor
 from tests.running import SMALL_RUN, run_example
+
+from .running_pretrain import pretrain
 
 
 def test_output_folder_is_whole(pretrained):
@@ -77,26 +78,6 @@ def test_checkpoint_opens_with_its_bank(pretrained, atac):
         model.config.check_motif_bank(bank.subset(bank.ids[::-1]).fingerprint, len(bank))
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
-def test_resuming_in_a_new_process_is_bit_equal(precision, atac_folder, tmp_path):
-    arguments = ("--dataset_name_or_path", str(atac_folder), "--checkpointing_steps", "3", "--eval_steps", "2")
-    # 7 steps of 4 batches: the checkpoint lies inside an epoch, and the run goes on into the next.
-    arguments += ("--max_train_steps", "7", "--gradient_accumulation_steps", "2", "--mixed_precision", precision)
-    arguments += ("--save_total_limit", "5", *SMALL_RUN)
-    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    run_example("pretrain.py", "--output_dir", str(straight), *arguments)
-    shutil.copytree(straight / "checkpoint-3", resumed / "checkpoint-3")
-    run_example("pretrain.py", "--output_dir", str(resumed), "--resume_from_checkpoint", "latest", *arguments)
-    expected, found = (load_file(folder / "model.safetensors") for folder in (straight, resumed))
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        assert torch.equal(value, found[name]), name
-    histories = [
-        json.loads((folder / "trainer_state.json").read_text())["log_history"] for folder in (straight, resumed)
-    ]
-    assert histories[0] == histories[1]
-
-
 def test_own_peaks_in_one_command(atlas_folder, tmp_path):
     output = tmp_path / "run"
     launcher = (str(Path(sys.executable).with_name("accelerate")), "launch", "--num_processes", "1")
@@ -137,28 +118,33 @@ def test_a_finished_run_is_not_trained_over(pretrained, atac_folder):
         main(["--dataset_name_or_path", str(atac_folder), "--output_dir", str(pretrained)])
 
 
-def test_resuming_with_another_batch_size_is_refused(pretrained, atac_folder, tmp_path):
-    shutil.copytree(pretrained / "checkpoint-3", tmp_path / "checkpoint-3")
-    arguments = ["--dataset_name_or_path", str(atac_folder), "--output_dir", str(tmp_path)]
-    arguments += ["--resume_from_checkpoint", "latest", "--per_device_train_batch_size", "5", "--num_cpu_threads", "1"]
-    with pytest.raises(ValueError, match="'global_batch': 4.* now it is .*'global_batch': 5"):
-        main(arguments)
+def test_too_few_windows_for_an_update_are_refused(atac_folder, tmp_path):
+    with pytest.raises(
+        ValueError, match="has 76 windows, but one update takes 80: .*size 40 × .*steps 2 × 1 processes"
+    ):
+        pretrain(atac_folder, tmp_path, "--per_device_train_batch_size", "40", "--gradient_accumulation_steps", "2")
 
 
-def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="not a checkpoint of this script"):
-        main(["--output_dir", str(tmp_path / "run"), "--resume_from_checkpoint", str(tmp_path)])
+def test_losses_and_figures_go_to_the_tracker(atac_folder, tmp_path):
+    arguments = ("--report_to", "tensorboard", "--max_train_steps", "2", "--logging_steps", "1", "--eval_steps", "9")
+    pretrain(atac_folder, tmp_path, *arguments)
+    events = EventAccumulator(str(next(tmp_path.glob("genebert_pretraining/events*"))))
+    events.Reload()
+    assert {"loss", "mgm_loss", "learning_rate", "eval_seen_mgm_loss"} <= set(events.Tags()["scalars"])
+    history = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"]
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx([entry["loss"] for entry in history[:2]])
 
 
-def test_two_processes_are_one_run(atac_folder, tmp_path):
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    printed = run_example(
-        "pretrain.py",
-        *("--dataset_name_or_path", str(atac_folder), "--output_dir", str(tmp_path), "--max_train_steps", "2"),
-        *SMALL_RUN,
-        launcher=launcher,
-    )
-    assert printed.count("Training 0.5 M parameters") == 1
-    state = json.loads((tmp_path / "trainer_state.json").read_text())
-    assert state["data_order"]["global_batch"] == 8
-    assert state["step"] == 2
+def test_decay_spares_biases_and_norms(atac_folder, tmp_path, monkeypatch):
+    groups = []
+    prepare = Accelerator.prepare
+
+    def note_groups(self, *objects):
+        groups.extend(objects[1].param_groups)
+        return prepare(self, *objects)
+
+    monkeypatch.setattr(Accelerator, "prepare", note_groups)
+    pretrain(atac_folder, tmp_path, "--max_train_steps", "1", "--weight_decay", "0.1")
+    decayed, others = groups
+    assert decayed["weight_decay"] == 0.1 and min(p.ndim for p in decayed["params"]) == 2
+    assert others["weight_decay"] == 0 and {p.ndim for p in others["params"]} == {1}

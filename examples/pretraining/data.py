@@ -1,0 +1,183 @@
+"""What `examples/pretrain.py` trains on, and the model that it trains."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+
+from hub_datasets.atac_seq import build_atac_seq
+from hub_datasets.atac_seq.reader import AtacSeqSet, PreTrainingDataset
+from hub_datasets.simulated_atlas import simulate_atlas
+from modeling_genebert import (
+    GeneBertConfig,
+    GeneBertDataCollatorForPreTraining,
+    GeneBertFeatureExtractor,
+    GeneBertForPreTraining,
+    GeneBertProcessor,
+    GeneBertTokenizer,
+    training_plan,
+)
+
+
+def open_dataset(args: argparse.Namespace, accelerator: Accelerator) -> AtacSeqSet:
+    """Build the set where files are given (once, by the main process), then open it."""
+    name_or_path = args.dataset_name_or_path
+    if name_or_path is None:
+        name_or_path = args.output_dir / "dataset"
+        if accelerator.is_main_process:
+            build_dataset(args)
+        accelerator.wait_for_everyone()
+    atac = AtacSeqSet.load(name_or_path)
+    for split in ("train", "validation"):
+        if split not in atac.splits:
+            raise ValueError(f"{name_or_path} has no split {split!r}, only {list(atac.splits)}")
+    return atac
+
+
+def build_dataset(args: argparse.Namespace) -> None:
+    """Build the set from the user's files, or from an atlas that is simulated first, into `output_dir/dataset`."""
+    sources = {"genome": args.genome, "peaks": args.peaks, "motifs": args.motifs or "JASPAR2026"}
+    eval_chromosomes, eval_cell_types = args.eval_chromosomes, args.eval_cell_types or []
+    if args.genome is None:
+        atlas = args.output_dir / "simulated_atlas"
+        if not (atlas / "simulation.json").exists():
+            simulate_atlas(atlas, seed=0)
+        sources = {
+            "genome": atlas / "genome.fa",
+            "peaks": atlas / "peaks",
+            "motifs": args.motifs or atlas / "motifs.safetensors",
+        }
+        names = sorted(path.name.split(".")[0] for path in (atlas / "peaks").iterdir())
+        eval_chromosomes = eval_chromosomes or ["chr7", "chr8"]
+        eval_cell_types = names[-1:] if args.eval_cell_types is None else args.eval_cell_types
+    build_atac_seq(
+        **sources,
+        output_dir=args.output_dir / "dataset",
+        stride=args.window_stride,
+        validation_chromosomes=eval_chromosomes,
+        held_out_cell_types=eval_cell_types,
+    )
+
+
+def make_model(args: argparse.Namespace, atac: AtacSeqSet) -> tuple[GeneBertForPreTraining, GeneBertProcessor]:
+    weights = {name: getattr(args, name) for name in ("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight")}
+    bank = atac.motif_bank
+    if args.model_name_or_path:
+        model = GeneBertForPreTraining.from_pretrained(args.model_name_or_path, **weights)
+        model.config.check_motif_bank(bank.fingerprint, len(bank))
+    else:
+        config = GeneBertConfig.from_preset(
+            args.model_preset,
+            kmer=args.kmer,
+            stride=args.stride,
+            num_motifs=len(bank),
+            motif_bank_fingerprint=bank.fingerprint,
+            num_regions=atac.num_regions,
+            classifier_dropout=args.dropout,
+            **weights,
+        )
+        config.sequence_config.hidden_dropout_prob = args.dropout
+        config.sequence_config.attention_probs_dropout_prob = args.dropout
+        model = GeneBertForPreTraining(config)
+    config = model.config
+    tokenizer = GeneBertTokenizer(
+        kmer=config.kmer,
+        stride=config.stride,
+        model_max_length=config.sequence_config.max_position_embeddings,
+    )
+    width = atac.regions.sequences.width
+    extractor = GeneBertFeatureExtractor(bank, num_regions=config.num_regions, region_width=width)
+    return model, GeneBertProcessor(extractor, tokenizer)
+
+
+class TrainingData:
+    """
+    The training windows, dealt out to updates and processes.
+
+    Every epoch pairs and shuffles the windows anew. Pairs, order and masks follow from the seed alone and not from
+    the number of processes: the windows of an update are the same wherever their number is the same.
+
+    Args:
+        args (`argparse.Namespace`): of the command line.
+        atac (`AtacSeqSet`): the built set.
+        collator (`GeneBertDataCollatorForPreTraining`): masks and lays out.
+        num_processes, process_index (`int`): how many processes train, and which one this is.
+
+    Raises:
+        ValueError: the training split has fewer windows than one update takes.
+    """
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        atac: AtacSeqSet,
+        collator: GeneBertDataCollatorForPreTraining,
+        num_processes: int,
+        process_index: int,
+    ):
+        self.args, self.atac, self.collator = args, atac, collator
+        self.num_processes, self.process_index = num_processes, process_index
+        self.windows, self.region_ids = atac.windows("train")
+        self.windows_per_update = args.per_device_train_batch_size * num_processes * args.gradient_accumulation_steps
+        self.updates_per_epoch = len(self.windows) // self.windows_per_update  # what is left over is left out
+        if not self.updates_per_epoch:
+            raise ValueError(
+                f"the training split has {len(self.windows)} windows, but one update takes {self.windows_per_update}: "
+                f"--per_device_train_batch_size {args.per_device_train_batch_size} × "
+                f"--gradient_accumulation_steps {args.gradient_accumulation_steps} × {num_processes} processes"
+            )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must agree in, or windows would be seen twice or never."""
+        names = ["seed", "per_device_train_batch_size", "gradient_accumulation_steps", "segment_length"]
+        names += ["mask_probability", "hard_negative_fraction", "hidden_fraction", "self_tiled_fraction"]
+        chosen = {name: getattr(self.args, name) for name in names}
+        return {"windows": len(self.windows), "num_processes": self.num_processes, **chosen}
+
+    def updates(self, epoch: int, first_update: int = 0) -> Iterator[tuple[dict[str, torch.Tensor], ...]]:
+        """This process's batches of each update of an epoch, `gradient_accumulation_steps` of them an update."""
+        args = self.args
+        rng = np.random.default_rng([args.seed, epoch])
+        plan = training_plan(
+            self.windows,
+            rng,
+            hard_negative_fraction=args.hard_negative_fraction,
+            hidden_fraction=args.hidden_fraction,
+            self_tiled_fraction=args.self_tiled_fraction,
+        )
+        order = rng.permutation(len(self.windows))[: self.updates_per_epoch * self.windows_per_update]
+        batches_per_update = args.gradient_accumulation_steps
+        shares = order.reshape(
+            self.updates_per_epoch, batches_per_update, self.num_processes, args.per_device_train_batch_size
+        )
+        dataset = PreTrainingDataset(
+            self.atac,
+            self.windows,
+            self.region_ids,
+            plan.take(shares[first_update:, :, self.process_index].ravel()),
+            seed=int(rng.integers(2**31)),
+            segment_length=args.segment_length,
+        )
+        batches = DataLoader(
+            dataset,
+            batch_size=args.per_device_train_batch_size,
+            collate_fn=self.collator,
+            num_workers=args.num_workers,
+            worker_init_fn=_leave_signals_to_parent,
+            generator=torch.Generator(),  # else making an iterator draws from the RNG that a resumed run shares
+        )
+        yield from zip(*[iter(batches)] * batches_per_update, strict=True)
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ctrl-C and Slurm signal a whole group of processes, but batches are needed until the step is finished."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
