@@ -22,7 +22,7 @@ pretrain: install
 		--model_name_or_path $(abspath $(OUTPUT_DIR))
 
 test: install
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 ## transformers' own common tests, from its source distribution (downloaded; said and left out where it cannot be).
 test-transformers: install

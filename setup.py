@@ -19,7 +19,7 @@ EXTRAS = {
     "onnx": ["onnx>=1.17", "onnxscript>=0.7", "onnxruntime>=1.20"],
 }
 EXTRAS["test"] = [
-    *("pytest>=8", "hypothesis>=6.100", "parameterized>=0.9"),
+    *("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "parameterized>=0.9"),
     *("pyfaidx>=0.8", "pysam>=0.22", "pillow>=10"),
 ]
 EXTRAS["benchmarks"] = ["lightmotif>=0.10", "memelite>=0.5", "MOODS-python>=1.9.4"]
