@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
     )
     parser.add_argument("--output_dir", required=True, help="The folder to write.")
-    parser.add_argument("--gue", help="Folder in the layout of the GUE benchmark.")
+    parser.add_argument("--gue_dir", help="Folder in the layout of the GUE benchmark.")
     parser.add_argument(
         "--chip_seq",
         nargs="+",

@@ -28,7 +28,7 @@ BUILDER = "tf_binding_sites"
 class TfBindingSitesOptions:
     """What a build is made of beside its input files. Lengths are in bp."""
 
-    window: int = field(default=101, metadata={"help": "Width of the windows round summits, bp."})
+    window_width: int = field(default=101, metadata={"help": "Width of the windows round summits, bp."})
     max_gc_difference: float = field(
         default=0.02, metadata={"help": "Of a negative window from its positive, as a share of the bases."}
     )
@@ -50,7 +50,7 @@ class TfBindingSitesOptions:
         self.validation_chromosomes = list(self.validation_chromosomes)
         self.test_chromosomes = list(self.test_chromosomes)
         self.held_out_cell_types = list(self.held_out_cell_types)
-        for name, smallest in [("window", 1), ("num_regions", 2), ("max_span", 0), ("seed", 0)]:
+        for name, smallest in [("window_width", 1), ("num_regions", 2), ("max_span", 0), ("seed", 0)]:
             if getattr(self, name) < smallest:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least {smallest}")
         if not 0 <= self.max_gc_difference <= 1:
@@ -61,7 +61,7 @@ class TfBindingSitesOptions:
 class Inputs:
     """What a set is built from: see `build_tf_binding_sites`."""
 
-    gue: str | Path | None = None
+    gue_dir: str | Path | None = None
     chip_seq: str | Path | Iterable[str | Path] | None = None
     genome: str | Path | None = None
     atac_seq_dir: str | Path | None = None
@@ -71,13 +71,13 @@ class Inputs:
     def check(self, options: TfBindingSitesOptions) -> None:
         """Raise `ValueError` for inputs that do not go together."""
         given = [name for name, value in vars(self).items() if value is not None]
-        if (self.gue is None) == (self.chip_seq is None):
-            raise ValueError(f"give either gue or chip_seq, found {' and '.join(given) or 'neither'}")
-        if self.gue is not None:
+        if (self.gue_dir is None) == (self.chip_seq is None):
+            raise ValueError(f"give either gue_dir or chip_seq, found {' and '.join(given) or 'neither'}")
+        if self.gue_dir is not None:
             if len(given) > 1:
-                raise ValueError(f"gue holds all that its sets are made of, found also {', '.join(given[1:])}")
+                raise ValueError(f"gue_dir holds all that its sets are made of, found also {', '.join(given[1:])}")
             if options.validation_chromosomes or options.test_chromosomes or options.held_out_cell_types:
-                raise ValueError("gue comes with its own splits: hold out neither chromosomes nor cell types")
+                raise ValueError("gue_dir comes with its own splits: hold out neither chromosomes nor cell types")
         elif self.atac_seq_dir is not None and self.atac_seq_peaks is not None:
             raise ValueError("give either atac_seq_dir or atac_seq_peaks, found both")
         elif self.atac_seq_dir is None and self.genome is None:
@@ -91,8 +91,8 @@ class Inputs:
     def describe(self) -> dict[str, dict[str, str]]:
         """Names and checksums of all files."""
         files: dict[str, dict[str, str]] = {}
-        if self.gue is not None:
-            for name, folder in find_gue_sets(self.gue).items():
+        if self.gue_dir is not None:
+            for name, folder in find_gue_sets(self.gue_dir).items():
                 files |= {f"{name}, {split}": describe_file(file) for split, file in gue_files(folder).items()}
         if self.chip_seq is not None:
             for experiment in find_experiments(self.chip_seq, self.source_dir):
@@ -111,7 +111,7 @@ class Inputs:
 def build_tf_binding_sites(
     *,
     output_dir: str | Path,
-    gue: str | Path | None = None,
+    gue_dir: str | Path | None = None,
     chip_seq: str | Path | Iterable[str | Path] | None = None,
     genome: str | Path | None = None,
     atac_seq_dir: str | Path | None = None,
@@ -124,7 +124,7 @@ def build_tf_binding_sites(
 
     | given | rows |
     |---|---|
-    | `gue` | those of the files; a config for each set, such as `tf_0` |
+    | `gue_dir` | those of the files; a config for each set, such as `tf_0` |
     | `chip_seq`, `genome` | windows round summits, and GC-matched negatives |
     | `chip_seq`, and `atac_seq_dir` or `genome`, `atac_seq_peaks` | consensus regions × cell types, with context |
 
@@ -136,7 +136,7 @@ def build_tf_binding_sites(
 
     Args:
         output_dir: the folder to write.
-        gue: folder in the layout of the GUE benchmark: `train.csv`, `dev.csv` and `test.csv`, or folders of them.
+        gue_dir: folder in the layout of the GUE benchmark: `train.csv`, `dev.csv` and `test.csv`, or folders of them.
         chip_seq: peak files `TF.CELLTYPE.narrowPeak`, folders of them, a sample sheet, or the name of a public source:
             see `find_experiments`.
         genome: FASTA or 2bit file that the peaks were called on.
@@ -155,12 +155,12 @@ def build_tf_binding_sites(
         FileNotFoundError: an input does not exist.
         ValueError: bad input or options, an empty split, or a split of one class.
     """
-    inputs = Inputs(gue, chip_seq, genome, atac_seq_dir, atac_seq_peaks, source_dir)
+    inputs = Inputs(gue_dir, chip_seq, genome, atac_seq_dir, atac_seq_peaks, source_dir)
     settings = TfBindingSitesOptions(**options)
     inputs.check(settings)
     info: dict[str, Any] = {"builder": BUILDER, "options": asdict(settings), "inputs": inputs.describe()}
-    if gue is not None:
-        tables: Tables = {_gue_name(name): read_gue_set(set_, LABELS) for name, set_ in find_gue_sets(gue).items()}
+    if gue_dir is not None:
+        tables: Tables = {_gue_name(name): read_gue_set(set_, LABELS) for name, set_ in find_gue_sets(gue_dir).items()}
         report: Mapping[str, Any] = {"skipped": {}}
         card = gue_card()
     else:
@@ -173,13 +173,13 @@ def build_tf_binding_sites(
             tables, report = window_tables(
                 experiments,
                 opened,
-                settings.window,
+                settings.window_width,
                 settings.max_gc_difference,
                 settings.validation_chromosomes,
                 settings.test_chromosomes,
                 settings.seed,
             )
-            card = window_card(experiments, settings.window)
+            card = window_card(experiments, settings.window_width)
         else:
             if atac_seq_dir is not None:
                 regions = regions_of_set(atac_seq_dir, cell_types)

@@ -18,7 +18,7 @@ class TfBindingSitesConfig(TaskConfig, TfBindingSitesOptions):
     """What [`TfBindingSites`] takes beside the fields of [`TfBindingSitesOptions`]; see `build_tf_binding_sites`.
 
     Args:
-        gue: folder in the layout of the GUE benchmark.
+        gue_dir: folder in the layout of the GUE benchmark.
         chip_seq: peak files, folders, a sample sheet, or the name of a public source.
         genome: FASTA or 2bit file.
         atac_seq_dir: a set that `build_atac_seq` wrote.
@@ -26,7 +26,7 @@ class TfBindingSitesConfig(TaskConfig, TfBindingSitesOptions):
         source_dir: a folder with the files of the public source.
     """
 
-    gue: str | Path | None = None
+    gue_dir: str | Path | None = None
     chip_seq: Any = None
     genome: str | Path | None = None
     atac_seq_dir: str | Path | None = None

@@ -320,7 +320,7 @@ def test_gue_layout(tmp_path):
         (tmp_path / "tf" / number).mkdir(parents=True)
         for name in ("train", "dev", "test"):
             (tmp_path / "tf" / number / f"{name}.csv").write_text("sequence,label\nACGTA,1\nTTTTT,0\n")
-    build_tf_binding_sites(gue=tmp_path / "tf", output_dir=tmp_path / "set")
+    build_tf_binding_sites(gue_dir=tmp_path / "tf", output_dir=tmp_path / "set")
     assert datasets.get_dataset_config_names(str(tmp_path / "set")) == ["tf_0", "tf_1"]
     rows = load(tmp_path / "set", "tf_1")
     assert rows["validation"][0] == {"sequence": "ACGTA", "label": 1}
@@ -354,8 +354,8 @@ def test_public_source_from_a_folder(files, tmp_path):
         ({"held_out_cell_types": ["B"]}, "without their accessible regions nothing tells cell types apart"),
         ({"test_chromosomes": ["chr9"]}, "test_chromosomes: no rows on 'chr9'; there are rows on chr1"),
         ({"test_chromosomes": ["chr1"]}, "no chromosome is left for training"),
-        ({"gue": "x"}, "give either gue or chip_seq, found"),
-        ({"window": 0}, "window=0: expected at least 1"),
+        ({"gue_dir": "x"}, "give either gue_dir or chip_seq, found"),
+        ({"window_width": 0}, "window_width=0: expected at least 1"),
         ({"genome": None}, "chip_seq needs the genome"),
     ],
 )

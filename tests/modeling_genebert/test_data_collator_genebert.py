@@ -329,9 +329,11 @@ def test_the_model_takes_a_batch(bank):
     model = make_model(GeneBertForPreTraining)
     output = model(**batch)
     whole = {**batch, "region_values": expand_region_values(batch["region_values"], 32)}
-    assert output.loss.isfinite() and torch.equal(output.loss, model(**whole).loss)
+    assert output.loss.isfinite()
+    # The compact matrix is projected without being laid out: the same sums in another order.
+    torch.testing.assert_close(output.loss, model(**whole).loss)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(model(**batch).loss, model(**whole).loss)
+        torch.testing.assert_close(model(**batch).loss, model(**whole).loss, atol=0, rtol=2e-3)
     assert len(output.prediction_logits) == (batch["labels"] != -100).sum() > 0
 
 
