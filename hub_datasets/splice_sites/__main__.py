@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--genome", help="FASTA file (plain, gzip or bgzip) or 2bit file.")
     parser.add_argument("--source", choices=list(SOURCES), help="A public annotation with its genome, downloaded.")
     parser.add_argument("--source_dir", help="Folder with the files of the public source: nothing is downloaded.")
-    parser.add_argument("--gue", help="Folder with GUE's train.csv, dev.csv and test.csv instead.")
+    parser.add_argument("--gue_dir", help="Folder with GUE's train.csv, dev.csv and test.csv instead.")
     parser.add_argument(
         "--split_dev", action="store_true", help="GUE without train.csv: train on 80 %% of dev, validate on 20 %%."
     )

@@ -27,7 +27,7 @@ def build_splice_sites(
     genome: str | Path | None = None,
     source: str | None = None,
     source_dir: str | Path | None = None,
-    gue: str | Path | None = None,
+    gue_dir: str | Path | None = None,
     split_dev: bool = False,
     overwrite: bool = False,
     **options: Any,
@@ -43,11 +43,11 @@ def build_splice_sites(
         genome: FASTA file (plain, gzip or bgzip) or 2bit file.
         source: name of a public source in `SOURCES` instead, downloaded into the cache of `datasets`.
         source_dir: a folder with the files of the public source; nothing is downloaded then.
-        gue: folder with GUE's `train.csv`, `dev.csv` and `test.csv` instead.
+        gue_dir: folder with GUE's `train.csv`, `dev.csv` and `test.csv` instead.
         split_dev: where GUE's `train.csv` is not at hand: train on 80 % of its dev, validate on 20 %, and leave out of
             its test what stands in its dev too. Such figures compare with no published ones.
         overwrite: replace a data set of splice sites.
-        options: fields of [`SpliceSiteOptions`]; with `gue` only `seed`.
+        options: fields of [`SpliceSiteOptions`]; with `gue_dir` only `seed`.
 
     Returns:
         What is in `info.json`: options, checksums of the inputs, rows by split and label, what was skipped.
@@ -58,18 +58,18 @@ def build_splice_sites(
         ValueError: bad input or options; `output_dir` holds something else.
     """
     settings = SpliceSiteOptions(**options)
-    if [gtf is not None, source is not None, gue is not None].count(True) != 1:
+    if [gtf is not None, source is not None, gue_dir is not None].count(True) != 1:
         raise ValueError(
-            "give one of gtf (with genome), source and gue; found "
-            + (", ".join(name for name, value in (("gtf", gtf), ("source", source), ("gue", gue)) if value) or "none")
+            "give one of gtf (with genome), source and gue_dir; found "
+            + (", ".join(name for name, value in (("gtf", gtf), ("source", source), ("gue_dir", gue_dir)) if value) or "none")
         )
     if (gtf is None) != (genome is None):
         raise ValueError(f"found gtf={gtf}, genome={genome}: gtf and genome go together, and with nothing else")
-    if gue is not None:
-        tables, card, info = _from_gue(Path(gue), split_dev, settings.seed)
+    if gue_dir is not None:
+        tables, card, info = _from_gue(Path(gue_dir), split_dev, settings.seed)
     else:
         if split_dev:
-            raise ValueError("split_dev is for GUE's files: give gue, or leave it out")
+            raise ValueError("split_dev is for GUE's files: give gue_dir, or leave it out")
         tables, card, info = _from_annotation(gtf, genome, source, source_dir, settings)
     folder = write_task_dataset(output_dir, tables, card, {"builder": "splice_sites", **info}, overwrite)
     info = read_info(folder)

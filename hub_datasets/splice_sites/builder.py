@@ -14,13 +14,13 @@ from .options import SpliceSiteOptions
 class SpliceSitesConfig(TaskConfig, SpliceSiteOptions):
     """What [`SpliceSites`] takes: the arguments of `build_splice_sites`, and the fields of [`SpliceSiteOptions`]."""
 
-    PATHS: ClassVar[tuple[str, ...]] = ("gtf", "genome", "gue")
+    PATHS: ClassVar[tuple[str, ...]] = ("gtf", "genome", "gue_dir")
 
     gtf: str | None = None
     genome: str | None = None
     source: str | None = None
     source_dir: str | None = None
-    gue: str | None = None
+    gue_dir: str | None = None
     split_dev: bool = False
 
     def __post_init__(self) -> None:

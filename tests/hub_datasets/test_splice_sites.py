@@ -320,7 +320,7 @@ def test_windows_past_the_end_and_unknown_bases(tmp_path):
         ({"window_size": 600}, r"none of its 2 splice sites can be used \(2 sites: window past"),
         ({"base_window_size": 400}, "no window of 400 bp along the transcripts holds a usable site"),
         ({"split_dev": True}, "split_dev is for GUE's files"),
-        ({"gue": "x"}, "give one of gtf .* found gtf, gue"),
+        ({"gue_dir": "x"}, "give one of gtf .* found gtf, gue_dir"),
         ({"genome": None}, "gtf and genome go together"),
         ({"gtf": None, "genome": None, "source": "nowhere"}, "source: no 'nowhere'; there is gencode_v47"),
         ({"gtf": None, "genome": None}, "found none"),
@@ -380,8 +380,8 @@ def test_gue_dev_split(tmp_path):
     test[5] = dev[9]
     folder = write_gue(tmp_path / "gue", dev=dev, test=test)
     with pytest.raises(FileNotFoundError, match="no train.csv; put it there, or give split_dev"):
-        build_splice_sites(gue=folder, output_dir=tmp_path / "set")
-    info = build_splice_sites(gue=folder, split_dev=True, output_dir=tmp_path / "set")
+        build_splice_sites(gue_dir=folder, output_dir=tmp_path / "set")
+    info = build_splice_sites(gue_dir=folder, split_dev=True, output_dir=tmp_path / "set")
     assert {split: count["rows"] for split, count in info["splits"]["sequences"].items()} == {
         "train": 40,
         "validation": 10,
@@ -395,7 +395,7 @@ def test_gue_dev_split(tmp_path):
     card = (tmp_path / "set" / "README.md").read_text()
     assert "**Not comparable with published figures**" in card
     assert "without the 2\nof its rows that stand in its dev too" in card
-    other = build_splice_sites(gue=folder, split_dev=True, seed=1, output_dir=tmp_path / "other")
+    other = build_splice_sites(gue_dir=folder, split_dev=True, seed=1, output_dir=tmp_path / "other")
     assert other["files"] != info["files"]
 
 
@@ -403,7 +403,7 @@ def test_gue_as_published(tmp_path):
     train, dev, test = gue_rows(30, 0), gue_rows(10, 1), gue_rows(10, 2)
     test[0] = train[0]
     folder = write_gue(tmp_path / "gue", train=train, dev=dev, test=test)
-    info = build_splice_sites(gue=folder, output_dir=tmp_path / "set")
+    info = build_splice_sites(gue_dir=folder, output_dir=tmp_path / "set")
     assert {split: count["rows"] for split, count in info["splits"]["sequences"].items()} == {
         "train": 30,
         "validation": 10,
@@ -412,7 +412,7 @@ def test_gue_as_published(tmp_path):
     assert info["test_rows_in_other_splits"] == 1
     assert "1 rows of the test stand in train or dev too" in (tmp_path / "set" / "README.md").read_text()
     with pytest.raises(ValueError, match="has train.csv, so its dev need not be split"):
-        build_splice_sites(gue=folder, split_dev=True, output_dir=tmp_path / "other")
+        build_splice_sites(gue_dir=folder, split_dev=True, output_dir=tmp_path / "other")
 
 
 def test_command_of_the_readme(tmp_path, atlas_folder, monkeypatch):
