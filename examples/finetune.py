@@ -126,6 +126,13 @@ class FineTuningArguments(TrainingArguments):
             self.save_strategy, self.save_steps = self.eval_strategy, self.eval_steps or self.logging_steps
         if self.load_best_model_at_end is None:
             self.load_best_model_at_end = self.save_strategy != "no"
+        if self.push_to_hub and self.hub_strategy in ("checkpoint", "all_checkpoints"):
+            raise ValueError(
+                f"--hub_strategy {self.hub_strategy} would push optimizer states, which are pickles: pass end or "
+                "every_save, and resume from the folder on this machine"
+            )
+        if self.hub_token is not None:
+            raise ValueError("--hub_token is kept with the settings of a run: log in with `hf auth login` instead")
         metric = self.metric_for_best_model
         super().__post_init__()
         self.metric_for_best_model = metric  # Trainer's own default is the loss; here it depends on the task
@@ -142,7 +149,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     model_args, data_args, training_args = parse_args(arguments)
     if training_args.should_log:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stdout)
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        for name in ("httpx", "httpx2"):  # they would log addresses that are signed
+            logging.getLogger(name).setLevel(logging.WARNING)
     checkpoint = find_checkpoint(training_args)
     set_seed(training_args.seed)
 

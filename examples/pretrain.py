@@ -46,6 +46,7 @@ from examples.pretraining.data import TrainingData, make_model, open_dataset
 from examples.pretraining.report import describe, write_report
 from examples.pretraining.stopping import StopSignals
 from examples.pretraining.update import LOSSES, update_weights
+from examples.push_to_hub import push_run
 from hub_datasets.atac_seq.evaluation import EvaluationSettings, evaluate_pretraining
 from modeling_genebert import GeneBertDataCollatorForPreTraining, GeneBertForPreTraining
 
@@ -237,6 +238,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         processor.save_pretrained(args.output_dir)
         write_report(args, results, state, atac)
         print(f"Checkpoint, processor, motif bank, curves and results: {args.output_dir}")
+        if args.push_to_hub:
+            push_run(args.output_dir, args.hub_model_id, private=args.hub_private_repo)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return results

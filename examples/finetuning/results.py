@@ -17,6 +17,7 @@ import pyarrow.csv
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
+from examples.push_to_hub import push_run
 from modeling_genebert.configuration_genebert import IGNORE_INDEX
 
 from .data import LIST_SEPARATOR, MULTI_LABEL, PER_BASE, REGRESSION, SINGLE_LABEL, Split, Task
@@ -261,8 +262,14 @@ def write_outputs(
         write_json(output_dir / "all_results.json", results)
         write_json(output_dir / "finetune_args.json", settings)
         write_card(output_dir, task, results, settings)
-    if trainer.args.push_to_hub:
-        trainer.push_to_hub()
+        if trainer.args.push_to_hub:
+            push_run(
+                output_dir,
+                trainer.hub_model_id,
+                private=trainer.args.hub_private_repo,
+                revision=trainer.args.hub_revision,
+                commit_message="End of training",
+            )
     return results
 
 

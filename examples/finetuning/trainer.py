@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import HubStrategy
 
+from examples.push_to_hub import push_folder
 from modeling_genebert.configuration_genebert import IGNORE_INDEX
 from modeling_genebert.heads_genebert import mean_binary_cross_entropy
 
@@ -94,6 +97,22 @@ class FineTuningTrainer(Trainer):
         if logits is not None and lengths is not None:
             logits = turned_round(logits, lengths)
         return (given[0] + loss) / 2, None if logits is None else (given[1] + logits) / 2, given[2]
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Without `training_args.bin`, a pickle that nobody reads: the settings are in `finetune_args.json`."""
+        super()._save(output_dir, state_dict)
+        Path(output_dir or self.args.output_dir, "training_args.bin").unlink(missing_ok=True)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Push model and processor, and not what only a resumed run needs; `Trainer` would push pickles, too."""
+        if self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END:
+            push_folder(
+                checkpoint_folder,
+                self.hub_model_id,
+                private=self.args.hub_private_repo,
+                revision=self.args.hub_revision,
+                commit_message=f"Training in progress, step {self.state.global_step}",
+            )
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Not here: the card is written with the results."""

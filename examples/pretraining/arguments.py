@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from huggingface_hub import get_token
+
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Pre-train GeneBERT.", formatter_class=argparse.HelpFormatter)
@@ -61,6 +63,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     train.add_argument("--checkpointing_steps", type=int, help="default: ten checkpoints a run")
     train.add_argument("--save_total_limit", type=int, default=2)
     train.add_argument("--resume_from_checkpoint", help="a checkpoint folder, or 'latest'")
+    train.add_argument("--push_to_hub", action="store_true", help="push the finished run; needs --hub_model_id")
+    train.add_argument("--hub_model_id", help="user/name or organization/name; made if it is not there")
+    train.add_argument("--hub_private_repo", action="store_true", default=None, help="of a new repository")
     args = parser.parse_args(arguments)
 
     if (args.genome is None) != (args.peaks is None):
@@ -71,6 +76,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--genome needs --eval_chromosomes: the chromosomes to hold out of training")
     if args.dataset_name_or_path and (args.eval_chromosomes or args.eval_cell_types is not None):
         parser.error("a built data set has its own split: --eval_chromosomes and --eval_cell_types do not apply")
+    if args.push_to_hub and args.hub_model_id is None:
+        parser.error("--push_to_hub needs --hub_model_id")
+    if args.push_to_hub and get_token() is None:  # said now, not after days of training
+        parser.error("--push_to_hub needs a token: log in with `hf auth login`, or set HF_TOKEN")
     for name in ("max_train_steps", "gradient_accumulation_steps", "save_total_limit"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")

@@ -9,6 +9,7 @@ import pytest
 
 from examples.push_to_hub import check_run, files_to_push, push_dataset, push_run
 from modeling_genebert import MotifBank
+from tests.running import SMALL_RUN
 
 from .checks import changed_files, check_no_pickles, looks_pickled
 
@@ -190,3 +191,18 @@ def test_push_a_run(hub, new_client, new_repository, copied):
         files = repository.commit_of("main").files
         assert set(files) == {*files_to_push(copied), ".gitattributes"}
         check_no_pickles(repository)
+
+
+def test_pretraining_pushes_its_run(server, new_client, new_repository, pretrained, atac_folder, tmp_path):
+    folder = shutil.copytree(pretrained, tmp_path / "run")
+    repo_id = new_repository("pretrained")
+    arguments = [
+        *("--dataset_name_or_path", atac_folder, "--output_dir", folder, "--max_train_steps", "6"),
+        *("--checkpointing_steps", "3", "--eval_steps", "3", "--logging_steps", "2", *SMALL_RUN),
+        *("--resume_from_checkpoint", "latest", "--push_to_hub", "--hub_model_id", repo_id),
+    ]
+    assert "--push_to_hub needs a token" in new_client(token=None).fail_example("pretrain.py", *arguments)
+    new_client().run_example("pretrain.py", *arguments)
+    repository = server.repositories["model", repo_id]
+    assert set(files_to_push(folder)) <= set(repository.commit_of("main").files)
+    check_no_pickles(repository)

@@ -80,17 +80,16 @@ with torch.no_grad():
     print(json.dumps([model.eval()(**batch).logits.tolist() for batch in inputs]))
 """
 
-# 3. WITH THE PACKAGE: the example fine-tunes the pushed model on the pushed data set, and its run is pushed.
+# 3. WITH THE PACKAGE: the example fine-tunes the pushed model on the pushed data set, and pushes its run.
 FINETUNE = """
 import sys
-from examples import finetune, push_to_hub
+from examples import finetune
 model_id, table_id, run_id = sys.argv[1:]
 finetune.main([
     "--model_name_or_path", model_id, "--dataset_name_or_path", table_id, "--output_dir", "run", "--max_steps", "2",
     "--num_bootstrap", "20", "--per_device_train_batch_size", "8", "--use_cpu", "True", "--disable_tqdm", "True",
-    "--report_to", "none",
+    "--report_to", "none", "--push_to_hub", "--hub_model_id", run_id, "--hub_strategy", "every_save",
 ])
-push_to_hub.main(["--folder", "run", "--repo_id", run_id])
 """
 
 # 4. Another stranger gets the same numbers from what was pushed, reads the card, and loads the data sets.
@@ -179,6 +178,9 @@ def test_round_trip(hub, new_client, new_repository, pretrained, atac_folder, ta
     if hub.server is not None:
         for repository in hub.server.repositories.values():
             check_no_pickles(repository)
+        titles = [commit.title for commit in hub.server.repositories["model", run_id].commits.values()]
+        assert "Training in progress, step 2" in titles
+        assert "End of training" in titles
         for repo_id in (model_id, tuned_id, run_id):
             folder = tmp_path / repo_id.replace("/", "-")
             repository = hub.server.repositories["model", repo_id]
