@@ -59,10 +59,8 @@ def build_splice_sites(
     """
     settings = SpliceSiteOptions(**options)
     if [gtf is not None, source is not None, gue_dir is not None].count(True) != 1:
-        raise ValueError(
-            "give one of gtf (with genome), source and gue_dir; found "
-            + (", ".join(name for name, value in (("gtf", gtf), ("source", source), ("gue_dir", gue_dir)) if value) or "none")
-        )
+        given = [name for name, value in (("gtf", gtf), ("source", source), ("gue_dir", gue_dir)) if value]
+        raise ValueError(f"give one of gtf (with genome), source and gue_dir; found {', '.join(given) or 'none'}")
     if (gtf is None) != (genome is None):
         raise ValueError(f"found gtf={gtf}, genome={genome}: gtf and genome go together, and with nothing else")
     if gue_dir is not None:
