@@ -101,11 +101,12 @@ class FineTuningTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Without `training_args.bin`, a pickle that nobody reads: the settings are in `finetune_args.json`."""
         super()._save(output_dir, state_dict)
-        Path(output_dir or self.args.output_dir, "training_args.bin").unlink(missing_ok=True)
+        Path(output_dir or str(self.args.output_dir), "training_args.bin").unlink(missing_ok=True)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Push model and processor, and not what only a resumed run needs; `Trainer` would push pickles, too."""
         if self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END:
+            assert self.hub_model_id is not None  # settled where Trainer made the repository
             push_folder(
                 checkpoint_folder,
                 self.hub_model_id,
