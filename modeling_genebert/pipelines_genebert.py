@@ -116,7 +116,7 @@ class GeneBertSequenceClassificationPipeline(Pipeline):
             raise ValueError(f"dna-classification has no argument {', '.join(kwargs)}, expected top_k or none")
         return {}, {}, {"top_k": top_k}
 
-    def preprocess(self, example: str | dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
+    def preprocess(self, example: str | dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]  # as above
         """Arguments of the processor for one example.
 
         Raises:
@@ -131,7 +131,7 @@ class GeneBertSequenceClassificationPipeline(Pipeline):
             raise ValueError(f"found {unknown[0]!r} in an example, expected sequence, {', '.join(REGION_ARGUMENTS)}")
         return named
 
-    def _forward(self, example: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
+    def _forward(self, example: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]  # as above
         strands = (False, True) if getattr(self.model.config, "average_strands", False) else (False,)
         logits = [self.model(**self.inputs_of(example, opposite)).logits[0] for opposite in strands]
         return {"logits": torch.stack(logits).mean(dim=0)}
@@ -162,7 +162,7 @@ class GeneBertSequenceClassificationPipeline(Pipeline):
         inputs.update(mapping)
         return inputs.to(self.model.device)
 
-    def postprocess(  # type: ignore[override]
+    def postprocess(  # type: ignore[override]  # as above
         self, outputs: dict[str, Any], top_k: int | None = None
     ) -> list[dict[str, Any]]:
         config, logits = cast(Any, self.model.config), outputs["logits"].float()
