@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
 from transformers import HfArgumentParser
 
+from ..command_line import run_build
 from .build import build_atac_seq
 from .public_corpora import PUBLIC_CORPORA
 from .windows import AtacSeqOptions
@@ -34,12 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--num_workers", type=int, default=1, help="Processes on this machine.")
     parser.add_argument("--overwrite", action="store_true", help="Replace a set that was built otherwise.")
-    try:
-        build_atac_seq(**vars(parser.parse_args(arguments)))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)  # as a shell has it for a command that Ctrl-C ended
+    run_build(build_atac_seq, parser, arguments)
 
 
 if __name__ == "__main__":

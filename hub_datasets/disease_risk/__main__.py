@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from transformers import HfArgumentParser
 
+from ..command_line import run_build
 from .build import build_disease_risk
 from .options import DiseaseRiskOptions
 from .sources import SOURCES
@@ -25,12 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--mpra", help="Effect table of a saturation-mutagenesis MPRA instead.")
     parser.add_argument("--output_dir", required=True, help="The folder to write.")
     parser.add_argument("--overwrite", action="store_true", help="Replace a set of variants.")
-    try:
-        build_disease_risk(**vars(parser.parse_args(arguments)))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)  # as a shell has it for a command that Ctrl-C ended
+    run_build(build_disease_risk, parser, arguments)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from transformers import HfArgumentParser
 
+from ..command_line import run_build
 from .build import build_promoters
 from .options import PromoterOptions
 from .public_sources import PUBLIC_PROMOTERS
@@ -24,12 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--source_dir", help="Folder with the file of the public source: nothing is downloaded.")
     parser.add_argument("--output_dir", required=True, help="The folder to write.")
     parser.add_argument("--overwrite", action="store_true", help="Replace a set that was built before.")
-    try:
-        build_promoters(**vars(parser.parse_args(arguments)))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)  # as a shell has it for a command that Ctrl-C ended
+    run_build(build_promoters, parser, arguments)
 
 
 if __name__ == "__main__":

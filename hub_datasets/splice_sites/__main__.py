@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from transformers import HfArgumentParser
 
+from ..command_line import run_build
 from .build import build_splice_sites
 from .options import SpliceSiteOptions
 from .sources import SOURCES
@@ -27,12 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--output_dir", required=True, help="The folder to write.")
     parser.add_argument("--overwrite", action="store_true", help="Replace a set of splice sites.")
-    try:
-        build_splice_sites(**vars(parser.parse_args(arguments)))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)  # as a shell has it for a command that Ctrl-C ended
+    run_build(build_splice_sites, parser, arguments)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
 from transformers import HfArgumentParser
 
+from ..command_line import run_build
 from .build import TfBindingSitesOptions, build_tf_binding_sites
 from .experiments import PUBLIC_CHIP_SEQ
 
@@ -32,10 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--source_dir", help="Folder with the files of the public source: nothing is downloaded.")
     parser.add_argument("--overwrite", action="store_true", help="Replace a set that is there.")
-    try:
-        build_tf_binding_sites(**vars(parser.parse_args(arguments)))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    run_build(build_tf_binding_sites, parser, arguments)
 
 
 if __name__ == "__main__":
