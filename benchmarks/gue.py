@@ -38,7 +38,7 @@ from examples.finetuning.models import merged
 from hub_datasets.gue import gue_files, read_gue_csv
 
 from .gue_opponents import CNN, TREES, fit_cnn, fit_trees
-from .report import RESULTS, ROOT, describe_commit, describe_machine, write_report
+from .report import RESULTS, ROOT, describe_commit, describe_machine, is_bf16_fast, write_report
 
 
 SETS = {
@@ -89,7 +89,6 @@ TRAINING: dict[str, Any] = {
     "warmup_steps": 0.1,  # a share of all steps
     "weight_decay": 0.05,
     "adam_beta2": 0.98,
-    "bf16": True,
     "eval_strategy": "no",
     "save_strategy": "no",
     "report_to": "none",
@@ -223,6 +222,8 @@ def run_genebert(
         options["config_overrides"] = json.dumps(merged(MODEL, SETTINGS[name].get("model", {})))
     if not torch.accelerator.is_available():
         options["use_cpu"] = True  # said by name, or TrainingArguments refuses bf16
+    if is_bf16_fast():
+        options["bf16"] = True
     if args.max_steps is not None:
         options["max_steps"] = args.max_steps
     if args.cache_dir is not None:
