@@ -177,7 +177,7 @@ class GeneBertTokenizer(TokenizersBackend):
             Token -> id. Made from `kmer` where not given. Special tokens that it lacks are added at its end (the
             model's embeddings then need `resize_token_embeddings`).
         model_max_length (`int`, *optional*, defaults to 512):
-            Longest input of the model in tokens, special tokens included.
+            Longest input of the model in tokens, special tokens included; None = no limit.
         unk_token, sep_token, pad_token, cls_token, mask_token (`str`, *optional*):
             Special tokens.
 
@@ -193,7 +193,7 @@ class GeneBertTokenizer(TokenizersBackend):
         kmer: int = 6,
         stride: int = 1,
         vocab: dict[str, int] | None = None,
-        model_max_length: int = 512,
+        model_max_length: int | None = 512,
         unk_token: str = "[UNK]",
         sep_token: str = "[SEP]",
         pad_token: str = "[PAD]",

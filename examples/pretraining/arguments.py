@@ -18,6 +18,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--eval_chromosomes", nargs="+", help="held out of training, evaluated on")
     data.add_argument("--eval_cell_types", nargs="*", default=None, help="held out of training, evaluated on")
     data.add_argument("--window_stride", type=int, default=1, help="every n-th open region is an anchor")
+    data.add_argument(
+        "--num_background",
+        type=int,
+        default=0,
+        help="of --genome: up to so many sequences from all over the training chromosomes, for --background_fraction",
+    )
     data.add_argument("--segment_length", type=int, default=256, help="bp of a region that enter as a segment")
     data.add_argument("--num_cpu_threads", type=int, help="on CPU, threads a process; default: all cores shared out")
     data.add_argument("--num_workers", type=int, default=0, help="processes that prepare batches")
@@ -27,6 +33,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--model_preset", default="tiny", choices=["tiny", "small", "base"])
     model.add_argument("--kmer", type=int, default=6)
     model.add_argument("--stride", type=int, default=1, help="bp between k-mers")
+    model.add_argument(
+        "--config_overrides",
+        help='fields of GeneBertConfig, JSON or a JSON file: {"num_conv_layers": 1, "sequence_config": {...}}',
+    )
     model.add_argument("--dropout", type=float, default=0.1, help="of the sequence encoder and the heads")
 
     losses = parser.add_argument_group("losses")
@@ -34,6 +44,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     losses.add_argument("--ngsp_loss_weight", type=float, default=1.0)
     losses.add_argument("--srm_loss_weight", type=float, default=1.0)
     losses.add_argument("--mask_probability", type=float, default=0.15, help="share of bases")
+    losses.add_argument(
+        "--background_fraction",
+        type=float,
+        default=0.0,
+        help="share of examples that are background sequences, for MGM alone; the set needs them: --num_background",
+    )
     losses.add_argument("--hard_negative_fraction", type=float, default=0.5, help="SRM pairs of two cell types")
     losses.add_argument("--hidden_fraction", type=float, default=0.5, help="examples with A's and B's columns hidden")
     losses.add_argument("--self_tiled_fraction", type=float, default=0.1, help="matrix made of the sequence itself")
@@ -80,6 +96,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--push_to_hub needs --hub_model_id")
     if args.push_to_hub and get_token() is None:  # said now, not after days of training
         parser.error("--push_to_hub needs a token: log in with `hf auth login`, or set HF_TOKEN")
+    if not 0 <= args.background_fraction < 1:
+        parser.error(f"--background_fraction is {args.background_fraction}, expected 0 <= fraction < 1")
+    if args.model_name_or_path and args.config_overrides:
+        parser.error("--model_name_or_path has a config of its own: --config_overrides does not apply")
     for name in ("max_train_steps", "gradient_accumulation_steps", "save_total_limit"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
+from examples.config_overrides import merged, read_overrides
 from hub_datasets.atac_seq import build_atac_seq
-from hub_datasets.atac_seq.reader import AtacSeqSet, PreTrainingDataset
+from hub_datasets.atac_seq.reader import AtacSeqSet, BackgroundDataset, PreTrainingDataset
 from hub_datasets.simulated_atlas import simulate_atlas
 from modeling_genebert import (
     GeneBertConfig,
@@ -38,6 +39,11 @@ def open_dataset(args: argparse.Namespace, accelerator: Accelerator) -> AtacSeqS
     for split in ("train", "validation"):
         if split not in atac.splits:
             raise ValueError(f"{name_or_path} has no split {split!r}, only {list(atac.splits)}")
+    if args.background_fraction and atac.background is None:
+        raise ValueError(
+            f"--background_fraction {args.background_fraction}, but {name_or_path} has no background sequences: build "
+            "the set with --num_background"
+        )
     return atac
 
 
@@ -61,6 +67,7 @@ def build_dataset(args: argparse.Namespace) -> None:
         **sources,
         output_dir=args.output_dir / "dataset",
         stride=args.window_stride,
+        num_background=args.num_background,
         validation_chromosomes=eval_chromosomes,
         held_out_cell_types=eval_cell_types,
     )
@@ -73,24 +80,26 @@ def make_model(args: argparse.Namespace, atac: AtacSeqSet) -> tuple[GeneBertForP
         model = GeneBertForPreTraining.from_pretrained(args.model_name_or_path, **weights)
         model.config.check_motif_bank(bank.fingerprint, len(bank))
     else:
-        config = GeneBertConfig.from_preset(
-            args.model_preset,
-            kmer=args.kmer,
-            stride=args.stride,
-            num_motifs=len(bank),
-            motif_bank_fingerprint=bank.fingerprint,
-            num_regions=atac.num_regions,
-            classifier_dropout=args.dropout,
+        fields = {
+            "kmer": args.kmer,
+            "stride": args.stride,
+            "num_motifs": len(bank),
+            "motif_bank_fingerprint": bank.fingerprint,
+            "num_regions": atac.num_regions,
+            "classifier_dropout": args.dropout,
+            "sequence_config": {
+                "hidden_dropout_prob": args.dropout,
+                "attention_probs_dropout_prob": args.dropout,
+            },
             **weights,
-        )
-        config.sequence_config.hidden_dropout_prob = args.dropout
-        config.sequence_config.attention_probs_dropout_prob = args.dropout
-        model = GeneBertForPreTraining(config)
+        }
+        overrides = read_overrides(args.config_overrides)
+        model = GeneBertForPreTraining(GeneBertConfig.from_preset(args.model_preset, **merged(fields, overrides)))
     config = model.config
     tokenizer = GeneBertTokenizer(
         kmer=config.kmer,
         stride=config.stride,
-        model_max_length=config.sequence_config.max_position_embeddings,
+        model_max_length=model.genebert.max_num_tokens,
     )
     width = atac.regions.sequences.width
     extractor = GeneBertFeatureExtractor(bank, num_regions=config.num_regions, region_width=width)
@@ -101,7 +110,8 @@ class TrainingData:
     """
     The training windows, dealt out to updates and processes.
 
-    Every epoch pairs and shuffles the windows anew. Pairs, order and masks follow from the seed alone and not from
+    Every epoch pairs and shuffles the windows anew, with as many background sequences among them as their share asks
+    for. Pairs, order and masks follow from the seed alone and not from
     the number of processes: the windows of an update are the same wherever their number is the same.
 
     Args:
@@ -125,11 +135,14 @@ class TrainingData:
         self.args, self.atac, self.collator = args, atac, collator
         self.num_processes, self.process_index = num_processes, process_index
         self.windows, self.region_ids = atac.windows("train")
+        share = args.background_fraction
+        self.num_background = round(len(self.windows) * share / (1 - share))
+        self.num_examples = len(self.windows) + self.num_background
         self.windows_per_update = args.per_device_train_batch_size * num_processes * args.gradient_accumulation_steps
-        self.updates_per_epoch = len(self.windows) // self.windows_per_update  # what is left over is left out
+        self.updates_per_epoch = self.num_examples // self.windows_per_update  # what is left over is left out
         if not self.updates_per_epoch:
             raise ValueError(
-                f"the training split has {len(self.windows)} windows, but one update takes {self.windows_per_update}: "
+                f"an epoch has {self.num_examples} examples, but one update takes {self.windows_per_update}: "
                 f"--per_device_train_batch_size {args.per_device_train_batch_size} × "
                 f"--gradient_accumulation_steps {args.gradient_accumulation_steps} × {num_processes} processes"
             )
@@ -139,6 +152,7 @@ class TrainingData:
         """What a resumed run must agree in, or windows would be seen twice or never."""
         names = ["seed", "per_device_train_batch_size", "gradient_accumulation_steps", "segment_length"]
         names += ["mask_probability", "hard_negative_fraction", "hidden_fraction", "self_tiled_fraction"]
+        names += ["background_fraction"]
         chosen = {name: getattr(self.args, name) for name in names}
         return {"windows": len(self.windows), "num_processes": self.num_processes, **chosen}
 
@@ -153,21 +167,29 @@ class TrainingData:
             hidden_fraction=args.hidden_fraction,
             self_tiled_fraction=args.self_tiled_fraction,
         )
-        order = rng.permutation(len(self.windows))[: self.updates_per_epoch * self.windows_per_update]
+        order = rng.permutation(self.num_examples)[: self.updates_per_epoch * self.windows_per_update]
         batches_per_update = args.gradient_accumulation_steps
         shares = order.reshape(
             self.updates_per_epoch, batches_per_update, self.num_processes, args.per_device_train_batch_size
         )
-        dataset = PreTrainingDataset(
-            self.atac,
-            self.windows,
-            self.region_ids,
-            plan.take(shares[first_update:, :, self.process_index].ravel()),
-            seed=int(rng.integers(2**31)),
-            segment_length=args.segment_length,
+        seed = int(rng.integers(2**31))
+        dataset: Dataset = PreTrainingDataset(
+            self.atac, self.windows, self.region_ids, plan, seed=seed, segment_length=args.segment_length
         )
+        if self.num_background and self.atac.background is not None:
+            available = len(self.atac.background)
+            times = -(-2 * self.num_background // available)
+            rows = np.concatenate([rng.permutation(available) for _ in range(times)])[: 2 * self.num_background]
+            background = BackgroundDataset(
+                self.atac.background,
+                rows.reshape(-1, 2),
+                seed=int(rng.integers(2**31)),
+                segment_length=args.segment_length,
+            )
+            dataset = ConcatDataset([dataset, background])
         batches = DataLoader(
             dataset,
+            sampler=shares[first_update:, :, self.process_index].ravel().tolist(),
             batch_size=args.per_device_train_batch_size,
             collate_fn=self.collator,
             num_workers=args.num_workers,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from huggingface_hub import EvalResult
 
+from examples.model_cards import DataSource, RunCard, dataset_source, figure, portable, public_name
 from hub_datasets.atac_seq.reader import AtacSeqSet
 
 from .checkpoints import STATE_FILE, TrainingState
@@ -20,14 +23,38 @@ from .checkpoints import STATE_FILE, TrainingState
 
 matplotlib.use("Agg")  # write pictures, open no window
 
+# On the card; all others are in training_args.json.
+HYPER_PARAMETERS = (
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type"),
+    *("warmup_steps", "weight_decay", "max_grad_norm", "dropout", "kmer", "stride", "segment_length"),
+    *("mask_probability", "hard_negative_fraction", "hidden_fraction", "self_tiled_fraction"),
+    *("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight", "seed"),
+)
+_FIGURE = re.compile(
+    r"eval_(?:(seen|unseen)|cell_type_(.+))_(mgm|ngsp|srm)_((?:other_locus_|other_cell_type_)?(?:visible_|hidden_)?)"
+    r"(loss|auroc|accuracy|hidden_base_accuracy|composition_accuracy|context_model_accuracy|lead_over_composition)"
+)
 
-def write_report(args: argparse.Namespace, results: dict[str, Any], state: TrainingState, atac: AtacSeqSet) -> None:
-    """Results, log, settings, curves and card, into `output_dir`."""
+
+def write_report(
+    args: argparse.Namespace,
+    results: dict[str, Any],
+    state: TrainingState,
+    atac: AtacSeqSet,
+    data: DataSource,
+    costs: dict[str, Any],
+) -> None:
+    """Results, log, settings, curves and card, into `output_dir`.
+
+    Args:
+        data (`DataSource`): what was trained on.
+        costs (`dict`): hardware and cost, with `windows seen`.
+    """
     write_json(args.output_dir / "all_results.json", results)
     write_json(args.output_dir / STATE_FILE, asdict(state))
-    write_json(args.output_dir / "training_args.json", {name: str(value) for name, value in vars(args).items()})
+    write_json(args.output_dir / "training_args.json", portable(vars(args)))
     plot_curves(state.log_history, args.output_dir / "learning_curves.png")
-    write_model_card(args, results, atac)
+    write_model_card(args, results, atac, data, costs)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -86,63 +113,92 @@ def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
     partial.rename(path)
 
 
-def write_model_card(args: argparse.Namespace, results: dict[str, Any], atac: AtacSeqSet) -> None:
-    """A README.md that says what was trained on what, how it was split, and how well it does."""
-    block_counts = {key.removesuffix("blocks"): n for key, n in results.items() if key.endswith("_blocks")}
-    rows = []
-    for name, value in results.items():
-        if name.startswith("eval_") and name.endswith(("_auroc", "_accuracy", "_mgm_loss", "_lead_over_composition")):
-            interval = ""
-            if f"{name}_low" in results:
-                interval = f"{results[f'{name}_low']:.3f} to {results[f'{name}_high']:.3f}"
-            blocks = next((n for key, n in block_counts.items() if name.startswith(key)), "")
-            rows.append(f"| {name.removeprefix('eval_')} | {value:.3f} | {interval} | {blocks} |")
-    windows, _ = atac.windows("train")
-    seen = [atac.cell_types[index] for index in np.unique(windows.cell_type)]
-    unseen = [name for name in atac.cell_types if name not in seen]
-    held_out, _ = atac.windows("validation")
-    chromosomes = sorted(atac.regions.chromosomes[index] for index in np.unique(held_out.chrom))
-    data = args.dataset_name_or_path or (args.genome.name if args.genome else "the simulated atlas (no real data)")
-    card = f"""---
-library_name: transformers
-license: apache-2.0
-tags: [biology, genomics, dna, regulatory-genomics, atac-seq, genebert]
----
+def write_model_card(
+    args: argparse.Namespace,
+    results: dict[str, Any],
+    atac: AtacSeqSet,
+    data: DataSource,
+    costs: dict[str, Any],
+) -> None:
+    """A README.md that says what was trained on what, how it was split, at what cost, and how well it does."""
+    start = args.model_name_or_path
+    is_simulated = args.dataset_name_or_path is None and args.genome is None
+    figures, others = held_out_figures(results, data)
+    RunCard(
+        title=f"GeneBERT, pre-trained ({public_name(start) if start else args.model_preset})",
+        model_name=(args.hub_model_id or args.output_dir.resolve().name).split("/")[-1],
+        auto_class="AutoModel",
+        pipeline_tag="feature-extraction",
+        tags=["atac-seq"],
+        summary="GeneBERT reads a DNA sequence and the matrix of transcription factors × open regions round it in one "
+        "cell type. Three losses trained it: masked genome modelling (MGM), next genome segment prediction (NGSP) and "
+        "sequence-region matching (SRM).",
+        data=data,
+        base_model=start,
+        hyper_parameters={
+            "parameters": results["num_parameters"],
+            "steps": results["train_steps"],
+            "epochs": results["train_epochs"],
+            "windows a step": costs["windows seen"] // results["train_steps"],
+            **{name: getattr(args, name) for name in HYPER_PARAMETERS},
+        },
+        settings_file="training_args.json",
+        figures=figures,
+        other_figures=others,
+        figures_note="On the held-out chromosomes. `hidden`: the columns of the segments themselves are hidden. "
+        "Composition and context model are opponents, scored on the same bases. Intervals: bootstrap over 200-kb "
+        "blocks.",
+        costs=costs,
+        pictures={"learning curves": "learning_curves.png"},
+        limits=["**Trained on simulated data**: it shows that all works, and is good for nothing else."]
+        if is_simulated
+        else [],
+        repo_id=args.hub_model_id,
+    ).write(args.output_dir)
 
-# GeneBERT, pre-trained ({args.model_preset if not args.model_name_or_path else args.model_name_or_path})
 
-GeneBERT reads a DNA sequence and the matrix of transcription factors × open regions round it (arXiv 2110.05231).
+def training_source(args: argparse.Namespace, atac: AtacSeqSet) -> DataSource:
+    """What is trained and evaluated on, for the card."""
+    source = dataset_source(args.dataset_name_or_path or args.output_dir / "dataset")
+    name = source.name
+    if args.dataset_name_or_path is None:
+        name = f"peaks on {args.genome.name}" if args.genome else "the simulated atlas (no real data)"
+    splits = []
+    for split in atac.splits:
+        windows, _ = atac.windows(split)
+        chromosomes = [atac.regions.chromosomes[index] for index in np.unique(windows.chrom)]
+        cell_types = [atac.cell_types[index] for index in np.unique(windows.cell_type)]
+        splits.append((split, len(windows), f"{', '.join(sorted(chromosomes))}; {', '.join(cell_types)}"))
+    motifs = f"motifs: {len(atac.motif_bank)}, {atac.motif_bank.source}, fingerprint `{atac.motif_bank.fingerprint}`"
+    return replace(source, name=name, splits=splits, facts=[*source.facts, motifs])
 
-- data: {data}
-- motifs: {len(atac.motif_bank)}, {atac.motif_bank.source}
-- cell types in training: {", ".join(seen)}
-- held-out cell types: {", ".join(unseen) or "none"}
-- held-out chromosomes: {", ".join(chromosomes)}
-- {results["num_parameters"] / 1e6:.1f} M parameters, {results["train_steps"]} steps, \
-{results["train_epochs"]} epochs, {results["train_runtime"] / 60:.1f} minutes; all settings: `training_args.json`
 
-```python
-from transformers import AutoModel, AutoProcessor
-
-processor = AutoProcessor.from_pretrained("PATH", trust_remote_code=True)
-model = AutoModel.from_pretrained("PATH", trust_remote_code=True)
-outputs = model(**processor(["ACGTACGTTTGCATCG"], return_tensors="pt"))
-```
-
-## Held-out figures
-
-95 % intervals from a bootstrap over 200-kb blocks. `hidden`: the columns of the segments themselves are hidden.
-Figures of unseen cell types are on held-out chromosomes too.
-
-| figure | value | 95 % interval | blocks |
-|---|---|---|---|
-{chr(10).join(rows)}
-
-![learning curves](learning_curves.png)
-
-## Limits
-
-A research model: not validated for clinical use. Trained on open regions only; what it says of other sequence is
-extrapolation. Coordinates and sequence come from the genome build that the peaks were called on.
-"""
-    (args.output_dir / "README.md").write_text(card)
+def held_out_figures(results: dict[str, Any], data: DataSource) -> tuple[list[EvalResult], list[EvalResult]]:
+    """The model's own figures for cell types seen and unseen in training; and those of its opponents, and of single
+    cell types."""
+    own, others = [], []
+    for key in results:
+        match = _FIGURE.fullmatch(key)
+        if match is None:
+            continue
+        group, cell_type, task, kind, metric = match.groups()
+        if metric == "loss" and task != "mgm":  # of pairs, AUROC and accuracy say more
+            continue
+        name = f"{task.upper()} {kind.replace('_', ' ')}{metric.replace('_', ' ')}"
+        blocks = results.get(f"{key.removesuffix(metric)}blocks")
+        found = figure(
+            data,
+            results,
+            key,
+            task_type="fill-mask" if task == "mgm" else "text-classification",
+            task_name="masked genome modelling" if task == "mgm" else "next segment and sequence-region matching",
+            metric_type=metric,
+            metric_name=name,
+            split="validation",
+            config=f"cell type {cell_type}" if cell_type else f"cell types {group} in training",
+            unit="block of 200 kb" if blocks is None else f"block of 200 kb ({blocks})",
+        )
+        if found is not None:
+            is_own = group is not None and metric not in ("composition_accuracy", "context_model_accuracy")
+            (own if is_own else others).append(found)
+    return own, others

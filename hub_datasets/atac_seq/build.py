@@ -13,16 +13,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modeling_genebert.motifs_genebert import MOTIFS_FILE_NAME, MotifBank
 
 from ..files import sha256_of, written_whole
 from ..genome import Genome
 from . import shards as shards_module
+from .background import choose_background
 from .card import summary_table
 from .consensus import Consensus, GenomeAxis, build_consensus
 from .peak_sources import PeakInputs, find_peaks
 from .report import write_report
-from .shards import Shard, cut, process_pool, write_shards
+from .shards import BACKGROUND_FILE_NAME, Shard, cut, process_pool, write_shards
 from .windows import AtacSeqOptions, count_windows
 from .work_folder import WorkFolder
 
@@ -64,8 +67,8 @@ def build_atac_seq(
             and have this package installed.
         overwrite: replace a set, or the unfinished work on one, with other options or from other files.
         options: fields of [`AtacSeqOptions`]: region_width, num_regions, max_span, max_gap, stride,
-            validation_chromosomes, test_chromosomes, held_out_cell_types, max_n_fraction; for single cells also
-            cell_type_column, min_cells_per_cell_type, min_cells_per_peak, min_cell_fraction_per_peak.
+            validation_chromosomes, test_chromosomes, held_out_cell_types, max_n_fraction, num_background; for single
+            cells also cell_type_column, min_cells_per_cell_type, min_cells_per_peak, min_cell_fraction_per_peak.
 
     Returns:
         What is in `build_info.json`: options, checksums of the inputs, cell types in order, what became of their
@@ -103,6 +106,7 @@ def build_atac_seq(
                 work.clear()
                 plan = {"genome": str(genome), **recipe}
                 plan["windows"] = _prepare(work, genome, peak_inputs, settings, blacklist, bank)
+                plan["num_background"] = np.load(work.path / BACKGROUND_FILE_NAME).shape[1]
                 _check_unchanged(before, _stamps(genome, peak_inputs, blacklist))
                 work.write_plan(plan)
             except BaseException:
@@ -112,12 +116,15 @@ def build_atac_seq(
         splits = {split: sum(rows) for split, rows in plan["windows"].items()}
         regions = cut("regions", "train", len(consensus))
         windows = [shard for split, rows in splits.items() for shard in cut("windows", split, rows)]
-        with _say_how_to_go_on(work, [*regions, *windows]):
+        background = cut("background", "train", plan["num_background"])
+        all_shards = [*regions, *windows, *background]
+        with _say_how_to_go_on(work, all_shards):
             work.remove_partial_files()
-            for config in ("regions", "windows"):
-                Path(work.set_folder, config).mkdir(parents=True, exist_ok=True)
+            for shard in all_shards:
+                Path(work.set_folder, shard.config).mkdir(parents=True, exist_ok=True)
             write_shards(work, regions, workers, desc="Scoring motifs", unit="region")
             write_shards(work, windows, workers, desc="Writing windows", unit="window")
+            write_shards(work, background, workers, desc="Writing background", unit="sequence")
             shutil.copyfile(work.path / MOTIFS_FILE_NAME, work.set_folder / MOTIFS_FILE_NAME)
             info = {
                 "builder": "atac_seq",
@@ -131,9 +138,10 @@ def build_atac_seq(
                 "peaks": {cell_type: asdict(counts) for cell_type, counts in consensus.counts.items()},
                 "num_consensus_regions": len(consensus),
                 "splits": splits,
+                "num_background": plan["num_background"],
                 "files": {
                     name: (work.set_folder / name).stat().st_size
-                    for name in [MOTIFS_FILE_NAME, *(shard.file for shard in [*regions, *windows])]
+                    for name in [MOTIFS_FILE_NAME, *(shard.file for shard in all_shards)]
                 },
             }
             write_report(work.set_folder, info)
@@ -162,6 +170,8 @@ def _prepare(
     consensus = build_consensus(axis, peak_inputs.sources, options.region_width, options.max_n_fraction)
     consensus.save(work.path)
     bank.save(work.path / MOTIFS_FILE_NAME)
+    with written_whole(work.path / BACKGROUND_FILE_NAME) as stream:
+        np.save(stream, np.stack(choose_background(opened, options)))
     return count_windows(consensus, options)
 
 

@@ -18,7 +18,7 @@ from modeling_genebert.motifs_genebert import MotifBank
 
 from .build import build_atac_seq, describe_inputs
 from .peak_sources import PeakInputs, find_peaks
-from .tables import region_features, window_features
+from .tables import background_features, region_features, window_features
 from .windows import AtacSeqOptions, split_names
 
 
@@ -68,9 +68,10 @@ class AtacSeqConfig(datasets.BuilderConfig, AtacSeqOptions):
 
 
 class AtacSeq(datasets.ArrowBasedBuilder):
-    """The pre-training set from raw files, in the cache of `datasets`: configs `windows` (default) and `regions`.
+    """The pre-training set from raw files, in the cache of `datasets`: configs `windows` (default), `regions`,
+    and with `num_background` also `background`.
 
-    Both configs are read from a folder in the cache that `build_atac_seq` writes once.
+    All configs are read from a folder in the cache that `build_atac_seq` writes once.
 
     Example:
 
@@ -82,7 +83,7 @@ class AtacSeq(datasets.ArrowBasedBuilder):
     """
 
     BUILDER_CONFIG_CLASS = AtacSeqConfig
-    BUILDER_CONFIGS = [AtacSeqConfig(name="windows"), AtacSeqConfig(name="regions")]
+    BUILDER_CONFIGS = [AtacSeqConfig(name=name) for name in ("windows", "regions", "background")]
     DEFAULT_CONFIG_NAME = "windows"
 
     def __init__(self, *args: Any, dataset_name: str = "atac_seq", **kwargs: Any):
@@ -92,6 +93,8 @@ class AtacSeq(datasets.ArrowBasedBuilder):
         cell_types = list(self.config.peak_inputs.sources)
         if self.config.name == "regions":
             features = region_features(cell_types)
+        elif self.config.name == "background":
+            features = background_features()
         else:
             features = window_features(cell_types, self.config.num_regions)
         return datasets.DatasetInfo(features=features)

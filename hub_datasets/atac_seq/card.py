@@ -49,7 +49,14 @@ A row of `regions`:
 | `scores` | {num_motifs} scores, one a motif, as bytes: `numpy.frombuffer(row["scores"], "<f2")` |
 | `accessibility` | one number a cell type, in the order of `cell_type`: 0 = closed, NaN = open, not measured |
 
+{background}\
 `motifs.safetensors` holds the motifs in the order of `scores`; `build_info.json` is this card for programs.
+"""
+
+_BACKGROUND = """\
+The config `background` has {num_background:,} sequences of {region_width} bp (`chrom`, `start`, `end`, `sequence`)
+from all over the training chromosomes, at equal steps, open or not: for masked genome modelling alone.
+
 """
 
 _METHOD = """\
@@ -141,6 +148,9 @@ def dataset_card(
         "half_span": options["max_span"] // 2,
         "min_gap_of_n": MIN_GAP_OF_N,
         "num_motifs": num_motifs,
+        "background": _BACKGROUND.format(**options | {"num_background": info["num_background"]})
+        if info["num_background"]
+        else "",
     }
     num_sites = 2 * options["region_width"]
     motifs_text = _MOTIFS.format(
@@ -209,11 +219,14 @@ def _metadata(info: dict[str, Any], dataset_infos: DatasetInfosDict) -> str:
                 "version": version,
                 "data_files": [{"split": split, "path": f"windows/{split}-*.parquet"} for split in info["splits"]],
             },
-            {
-                "config_name": "regions",
-                "version": version,
-                "data_files": [{"split": "train", "path": "regions/train-*.parquet"}],
-            },
+            *(
+                {
+                    "config_name": config,
+                    "version": version,
+                    "data_files": [{"split": "train", "path": f"{config}/train-*.parquet"}],
+                }
+                for config in ("regions", *(("background",) if info["num_background"] else ()))
+            ),
         ],
     )
     dataset_infos.to_dataset_card_data(metadata)

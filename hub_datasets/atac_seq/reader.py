@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from modeling_genebert.dna_genebert import encode_dna
 from modeling_genebert.motifs_genebert import MOTIFS_FILE_NAME, MotifBank
-from modeling_genebert.pairing_genebert import NO_REGION, PairingPlan, WindowTable
+from modeling_genebert.pairing_genebert import IGNORE, NO_REGION, PairingPlan, WindowTable
 
 from .windows import UNSEEN_SUFFIX
 
@@ -163,12 +163,14 @@ class AtacSeqSet:
         motif_bank (`MotifBank`): the rows of the region matrix.
         cell_types (`list[str]`): names, in the order of the columns of `regions.accessibility`.
         splits (`dict[str, datasets.Dataset]`): the windows.
+        background (`MappedRows` of width `region_width`, *optional*): uint8 letters of the background sequences.
     """
 
     regions: RegionStore
     motif_bank: MotifBank
     cell_types: list[str]
     splits: dict[str, datasets.Dataset]
+    background: MappedRows | None = None
 
     @classmethod
     def load(
@@ -211,7 +213,11 @@ class AtacSeqSet:
                 f"{MOTIFS_FILE_NAME} has {len(bank)}: the set is damaged, build it again"
             )
         cell_types = next(iter(windows.values())).features["cell_type"].names
-        return cls(regions=store, motif_bank=bank, cell_types=cell_types, splits=dict(windows))
+        background = None
+        if "background" in datasets.get_dataset_config_names(path, revision=revision):
+            sequences = datasets.load_dataset(path, "background", split="train", **options)
+            background = MappedRows(sequences, "sequence", "uint8")
+        return cls(store, bank, cell_types, dict(windows), background)
 
     @property
     def num_regions(self) -> int:
@@ -259,9 +265,7 @@ class PreTrainingDataset(Dataset):
         seed: int,
         segment_length: int = 256,
     ):
-        width = atac.regions.sequences.width
-        if segment_length > width:
-            raise ValueError(f"segment_length={segment_length} bp is longer than the regions, {width} bp")
+        check_segment_length(segment_length, atac.regions.sequences.width)
         self.regions, self.windows, self.region_ids = atac.regions, windows, region_ids
         self.plan, self.seed, self.segment_length = plan, seed, segment_length
         self.anchor_index = region_ids.width // 2 - 1
@@ -296,4 +300,46 @@ class PreTrainingDataset(Dataset):
         return example
 
 
-__all__ = ["UNSEEN_SUFFIX", "AtacSeqSet", "MappedRows", "PreTrainingDataset", "RegionStore"]
+class BackgroundDataset(Dataset):
+    """
+    Background sequences as examples for masked genome modelling: two of them, and no question whether these belong
+    together; for regions the tiles of the first.
+
+    Args:
+        background (`MappedRows`): of an [`AtacSeqSet`].
+        rows (`np.ndarray` of shape `(num_examples, 2)`): which of them are segments A and B.
+        seed (`int`): with the first row it decides the masks and which parts of the sequences are taken.
+        segment_length (`int`, defaults to 256): bp of a part.
+    """
+
+    def __init__(self, background: MappedRows, rows: np.ndarray, *, seed: int, segment_length: int = 256):
+        check_segment_length(segment_length, background.width)
+        self.background, self.rows, self.seed, self.segment_length = background, rows, seed, segment_length
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        rows = self.rows[index].tolist()
+        rng = np.random.default_rng([self.seed, *rows])
+        firsts = rng.integers(self.background.width - self.segment_length + 1, size=2).tolist()
+        segment_a, segment_b = (
+            encode_dna(self.background.row(row)[first : first + self.segment_length].tobytes())
+            for row, first in zip(rows, firsts, strict=True)
+        )
+        return {
+            "segment_a": segment_a,
+            "segment_b": segment_b,
+            "tiled_segment": segment_a,
+            "ngsp_label": IGNORE,
+            "srm_label": IGNORE,
+            "seed": (self.seed, rows[0]),
+        }
+
+
+def check_segment_length(segment_length: int, width: int) -> None:
+    if segment_length > width:
+        raise ValueError(f"segment_length={segment_length} bp is longer than the regions, {width} bp")
+
+
+__all__ = ["UNSEEN_SUFFIX", "AtacSeqSet", "BackgroundDataset", "MappedRows", "PreTrainingDataset", "RegionStore"]

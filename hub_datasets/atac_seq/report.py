@@ -54,7 +54,8 @@ def write_report(folder: Path, info: dict[str, Any]) -> None:
     splits = {split: split_statistics(folder, split, len(info["cell_types"])) for split in info["splits"]}
     write_hit_rates(folder / HIT_RATES_FILE_NAME, regions)
     pictures = draw_pictures(folder / FIGURES_FOLDER, regions, info)
-    sizes = dataset_infos(folder, {"windows": list(info["splits"]), "regions": ["train"]})
+    configs = {"windows": list(info["splits"]), "regions": ["train"]}
+    sizes = dataset_infos(folder, configs | ({"background": ["train"]} if info["num_background"] else {}))
     card = dataset_card(info, regions, splits, pictures, sizes)
     with written_whole(folder / "README.md") as stream:
         stream.write(card.encode())

@@ -15,6 +15,7 @@ from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import torch
 from tqdm.auto import tqdm
@@ -24,12 +25,13 @@ from modeling_genebert.motifs_genebert import MOTIFS_FILE_NAME, MotifBank
 from ..files import written_whole
 from ..genome import Genome
 from .consensus import Consensus
-from .tables import region_table, window_table
+from .tables import background_table, region_table, window_table
 from .windows import AtacSeqOptions
 from .work_folder import WorkFolder
 
 
-ROWS_PER_SHARD = {"regions": 10_000, "windows": 500_000}
+ROWS_PER_SHARD = {"regions": 10_000, "windows": 500_000, "background": 100_000}
+BACKGROUND_FILE_NAME = "background.npy"
 ROWS_PER_GROUP = 1_000
 # On a network file system, a file that another machine wrote may show up a minute late.
 _SECONDS_TO_APPEAR = 120.0
@@ -80,8 +82,11 @@ def write_shard(output_dir: str, shard: Shard) -> None:
             "workers on other machines must see output_dir under the same path (a shared file system)"
         )
     consensus = Consensus.load(work.path)
-    if shard.config == "regions":
-        genome = Genome(plan["genome"], unpacked=work.path / "genome")
+    genome = Genome(plan["genome"], unpacked=work.path / "genome")
+    if shard.config == "background":
+        chrom, start = np.load(work.path / BACKGROUND_FILE_NAME)[:, shard.first : shard.last]
+        table = background_table(genome, chrom, start, consensus.region_width)
+    elif shard.config == "regions":
         bank = _load_bank(str(work.path / MOTIFS_FILE_NAME), plan["inputs"]["motifs"]["fingerprint"])
         table = region_table(consensus, genome, bank, shard.first, shard.last)
     else:

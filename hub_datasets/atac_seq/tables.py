@@ -80,6 +80,21 @@ def region_table(consensus: Consensus, genome: Genome, motifs: MotifBank, first:
     return _table(columns, region_features(consensus.cell_types))
 
 
+def background_features() -> Features:
+    """Columns of the `background` config."""
+    return Features(
+        {"chrom": Value("string"), "start": Value("int32"), "end": Value("int32"), "sequence": Value("string")}
+    )
+
+
+def background_table(genome: Genome, chrom: np.ndarray, start: np.ndarray, width: int) -> pa.Table:
+    """The rows of the `background` table: chrom (numbers of chromosomes) and start as from `choose_background`."""
+    names = [list(genome.chromosomes)[index] for index in chrom]
+    sequences = [genome.fetch(name, at, at + width) for name, at in zip(names, start.tolist(), strict=True)]
+    columns = {"chrom": names, "start": start, "end": start + width, "sequence": sequences}
+    return _table(columns, background_features())
+
+
 def window_table(
     consensus: Consensus, options: AtacSeqOptions, split: str, rows_of_cell_types: list[int], first: int, last: int
 ) -> pa.Table:

@@ -36,6 +36,13 @@ class AtacSeqOptions:
     max_n_fraction: float = field(
         default=0.0, metadata={"help": "A region may hold at most this fraction of unknown bases (N)."}
     )
+    num_background: int = field(
+        default=0,
+        metadata={
+            "help": "Sequences from all over the training chromosomes, for masked genome modelling alone: at most so "
+            "many, region_width bp each, at equal steps."
+        },
+    )
     cell_type_column: str | None = field(
         default=None, metadata={"help": "Of .h5ad files: the column of obs with the cell types."}
     )
@@ -59,6 +66,7 @@ class AtacSeqOptions:
             ("max_span", 0),
             ("max_gap", 0),
             ("stride", 1),
+            ("num_background", 0),
             ("min_cells_per_cell_type", 1),
             ("min_cells_per_peak", 1),
         ]:

@@ -4,12 +4,15 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from accelerate import Accelerator
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from examples.pretrain import main, parse_args
+from examples.pretraining.data import TrainingData
+from hub_datasets.atac_seq.reader import AtacSeqSet
 from modeling_genebert import GeneBertForPreTraining, GeneBertProcessor
 from tests.running import SMALL_RUN, run_example
 
@@ -120,9 +123,53 @@ def test_a_finished_run_is_not_trained_over(pretrained, atac_folder):
 
 def test_too_few_windows_for_an_update_are_refused(atac_folder, tmp_path):
     with pytest.raises(
-        ValueError, match="has 76 windows, but one update takes 80: .*size 40 × .*steps 2 × 1 processes"
+        ValueError, match="has 76 examples, but one update takes 80: .*size 40 × .*steps 2 × 1 processes"
     ):
         pretrain(atac_folder, tmp_path, "--per_device_train_batch_size", "40", "--gradient_accumulation_steps", "2")
+
+
+def test_background_and_a_config_of_ones_own(atlas_folder, tmp_path):
+    overrides = {"num_conv_layers": 1, "conv_kernel_size": 5, "sequence_config": {"hidden_size": 32}}
+    run_example(
+        "pretrain.py",
+        *("--genome", str(atlas_folder / "genome.fa"), "--peaks", str(atlas_folder / "peaks")),
+        *(
+            "--motifs",
+            str(atlas_folder / "motifs.safetensors"),
+            "--eval_chromosomes",
+            "chr3",
+            "--num_background",
+            "40",
+        ),
+        *("--background_fraction", "0.75", "--config_overrides", json.dumps(overrides), "--output_dir", str(tmp_path)),
+        *("--max_train_steps", "2", *SMALL_RUN),
+    )
+    config = GeneBertForPreTraining.from_pretrained(tmp_path).config
+    assert (config.num_conv_layers, config.conv_kernel_size, config.sequence_config.hidden_size) == (1, 5, 32)
+    assert config.sequence_config.num_attention_heads == 2  # of the preset
+    args = parse_args(["--output_dir", str(tmp_path), "--background_fraction", "0.75"])
+    atac = AtacSeqSet.load(tmp_path / "dataset")
+    data = TrainingData(args, atac, which_kind, 1, 0)
+    num_windows = len(data.windows)
+    assert data.num_background == 3 * num_windows
+    found = np.concatenate([batch for (batch,) in data.updates(epoch=0)])
+    assert len(found) == 4 * num_windows // 16 * 16
+    assert abs((found == "background").sum() - 3 * num_windows) < 16  # what is left over may be of either kind
+
+
+def which_kind(examples):
+    """A collator: windows of the tiny set have a question or the matrix of a window."""
+    is_window = [example["srm_label"] >= 0 or example["tiled_segment"] is None for example in examples]
+    return np.where(is_window, "window", "background")
+
+
+def test_background_that_the_set_does_not_have(atac_folder, tmp_path):
+    with pytest.raises(AssertionError, match="has no background sequences: build the set with --num_background"):
+        run_example(
+            "pretrain.py",
+            *("--dataset_name_or_path", str(atac_folder), "--output_dir", str(tmp_path)),
+            *("--background_fraction", "0.5"),
+        )
 
 
 def test_losses_and_figures_go_to_the_tracker(atac_folder, tmp_path):

@@ -25,7 +25,7 @@ from hub_datasets.atac_seq import build_atac_seq, shards
 from hub_datasets.atac_seq.__main__ import main
 
 
-ROWS_PER_SHARD = {"regions": 3, "windows": 20}
+ROWS_PER_SHARD = {"regions": 3, "windows": 20, "background": 10}
 # Processes that start with everything imported, because that takes longest.
 FORKSERVER = get_context("forkserver")
 FORKSERVER.set_forkserver_preload([__name__])
