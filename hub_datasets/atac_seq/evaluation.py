@@ -2,7 +2,8 @@
 
 Figures are named `{cell types}_{task}[_{negatives}]_{columns}_{metric}`, for example
 `seen_srm_other_cell_type_hidden_auroc`: cell types that took part in training, matrices of another cell type as
-negatives, columns of the anchor and the next region hidden. MGM is evaluated with these columns hidden.
+negatives, columns of the anchor and the next region hidden. MGM is evaluated with these columns hidden. The AUROC of
+SRM is given for each cell type, too: `cell_type_{name}_srm_{negatives}_{columns}_auroc`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class EvaluationSettings:
         batch_size (`int`): examples a forward pass.
         max_windows (`int`, *optional*): at most so many windows a figure; each is shown as positive and negative.
         intervals (`bool`, defaults to `True`): add `_low` and `_high`, the 95 % interval of the block bootstrap.
+        tasks (`tuple[str, ...]`, defaults to all): which of `mgm`, `ngsp` and `srm`.
+        by_cell_type (`bool`, defaults to `True`): add the AUROC of SRM for each cell type.
     """
 
     seed: int = 0
@@ -55,6 +58,8 @@ class EvaluationSettings:
     batch_size: int = 32
     max_windows: int | None = None
     intervals: bool = True
+    tasks: tuple[str, ...] = ("mgm", "ngsp", "srm")
+    by_cell_type: bool = True
 
 
 class ContextModel:
@@ -125,14 +130,16 @@ def evaluate_pretraining(
     All figures of one split: MGM, NGSP and SRM, for cell types seen and (where the set has them) not seen in training.
 
     Negatives are made within the split. A pair of which one cell type is unseen counts as unseen, so that within
-    each group every matrix is a positive as often as a negative. Where `torch.distributed` is initialised, all
-    processes must call this: they share the examples, and each gets all figures.
+    each group every matrix is a positive as often as a negative. For the same reason the figures of one cell type are
+    those of all pairs that it has a part in (where it was seen in training: with others that were).
+    Where `torch.distributed` is initialised, all processes must call this: they share the examples, and each gets all
+    figures.
 
     Args:
         model (`GeneBertForPreTraining`): its dtype and device are used as they are.
         collator (`GeneBertDataCollatorForPreTraining`): masks and lays out.
         atac (`AtacSeqSet`): the built set.
-        split (`str`, defaults to `"validation"`): held-out chromosomes.
+        split (`str`, defaults to `"validation"`): held-out chromosomes; `"train"`: those that were trained on.
         settings (`EvaluationSettings`, *optional*): see there.
         show_progress (`bool`, defaults to `True`): show a progress bar.
 
@@ -151,14 +158,15 @@ def evaluate_pretraining(
         ("srm", "other_locus_"): other_locus_partners(windows, evaluation.rng("other_locus")),
         ("srm", "other_cell_type_"): other_cell_type_partners(windows, evaluation.rng("other_cell_type")),
     }
-    jobs: list[tuple[str, str, PairingPlan]] = []
+    partners = {(task, kind): partner for (task, kind), partner in partners.items() if task in settings.tasks}
+    jobs: list[tuple[str, str, str, PairingPlan]] = []
     for group in ("seen", "unseen"):
         rows = np.flatnonzero(unseen_window == (group == "unseen"))
-        if len(rows):
+        if len(rows) and "mgm" in settings.tasks:
             in_group = _subset(windows, rows)
             plan = mgm_evaluation_plan(in_group, evaluation.rng("mgm"))
             plan.row = plan.matrix_row = rows[plan.row]
-            jobs.append((f"{group}_mgm", "mgm", evaluation.limit(plan)))
+            jobs.append((group, "mgm", "", evaluation.limit(plan)))
         for (task, kind), partner in partners.items():
             pair_is_unseen = unseen_window | ((partner >= 0) & unseen_window[partner])
             rows = np.flatnonzero((partner >= 0) & (pair_is_unseen == (group == "unseen")))
@@ -168,16 +176,21 @@ def evaluate_pretraining(
             for columns in ("visible", "hidden"):
                 make_plan = ngsp_evaluation_plan if task == "ngsp" else srm_evaluation_plan
                 plan = make_plan(windows, partner, hidden=columns == "hidden", rows=rows)
-                jobs.append((f"{group}_{task}_{kind}{columns}", task, plan))
+                jobs.append((group, task, f"{kind}{columns}", plan))
 
     figures: dict[str, float] = {}
-    total = sum(len(plan) for _, _, plan in jobs)
+    total = sum(len(plan) for *_, plan in jobs)
     with tqdm(total=total, desc="Evaluating", unit="example", disable=None if show_progress else True) as progress:
-        for name, task, plan in jobs:
+        for group, task, kind, plan in jobs:
             if task == "mgm":
-                figures |= evaluation.masked_genome_modelling(name, plan, train_windows, progress)
-            else:
-                figures |= evaluation.pairs(name, task, plan, progress)
+                figures |= evaluation.masked_genome_modelling(f"{group}_mgm", plan, train_windows, progress)
+                continue
+            score = evaluation.scores(task, plan, progress)
+            figures |= evaluation.pairs(f"{group}_{task}_{kind}", task, plan, score)
+            if task == "srm" and settings.by_cell_type:
+                partner = partners["srm", kind.removesuffix("visible").removesuffix("hidden")]
+                cell_types = np.unique(windows.cell_type[unseen_window == (group == "unseen")])
+                figures |= evaluation.by_cell_type(f"srm_{kind}", plan, partner, score, cell_types)
     return figures
 
 
@@ -254,14 +267,18 @@ class _Evaluation:
         centre = self.windows.region_centre[self.windows.anchor[plan.row]].astype(np.int64)
         return self.windows.chrom[plan.row].astype(np.int64) << 40 | centre // BLOCK
 
-    def pairs(self, name: str, task: str, plan: PairingPlan, progress: tqdm) -> dict[str, float]:
-        """AUROC, accuracy and loss of SRM or NGSP."""
+    def scores(self, task: str, plan: PairingPlan, progress: tqdm) -> np.ndarray:
+        """How well each pair of a plan fits, by the head of SRM or NGSP: log-odds."""
         examples, count = self.share(plan)
         scores = []
         for _, output in self.batches(plan.take(examples), progress):
             logits = output[f"{task}_logits"].float()
             scores.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
         (score,) = self.gather(np.concatenate(scores)[:count])
+        return score
+
+    def pairs(self, name: str, task: str, plan: PairingPlan, score: np.ndarray) -> dict[str, float]:
+        """AUROC, accuracy and loss of SRM or NGSP."""
         label = plan.ngsp_label if task == "ngsp" else plan.srm_label
         loss = np.logaddexp(0, np.where(label == 1, -score, score)).mean()
         blocks = self.blocks(plan)
@@ -272,6 +289,24 @@ class _Evaluation:
             **self.figure(f"{name}_accuracy", blocks, _mean, ((score > 0) == label).astype(float)),
             **self.figure(f"{name}_auroc", blocks, weighted_auroc, score, label),
         }
+
+    def by_cell_type(
+        self, name: str, plan: PairingPlan, partner: np.ndarray, score: np.ndarray, cell_types: np.ndarray
+    ) -> dict[str, float]:
+        """AUROC of SRM for each of some cell types, over the pairs that it has a part in."""
+        figures: dict[str, float] = {}
+        blocks = self.blocks(plan)
+        of_row, of_partner = (self.windows.cell_type[rows] for rows in (plan.row, partner[plan.row]))
+        for cell_type in cell_types:
+            chosen = (of_row == cell_type) | (of_partner == cell_type)
+            if not chosen.any():
+                continue
+            figure_name = f"cell_type_{self.atac.cell_types[cell_type]}_{name}"
+            figures[f"{figure_name}_examples"] = int(chosen.sum())
+            figures |= self.figure(
+                f"{figure_name}_auroc", blocks[chosen], weighted_auroc, score[chosen], plan.srm_label[chosen]
+            )
+        return figures
 
     def masked_genome_modelling(
         self, name: str, plan: PairingPlan, train_windows: WindowTable, progress: tqdm

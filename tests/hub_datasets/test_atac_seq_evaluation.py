@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from hub_datasets.atac_seq.evaluation import (
     ContextModel,
     EvaluationSettings,
+    _Evaluation,
     block_bootstrap,
     evaluate_pretraining,
     weighted_auroc,
@@ -18,6 +21,7 @@ from modeling_genebert import (
     GeneBertFeatureExtractor,
     GeneBertForPreTraining,
 )
+from modeling_genebert.pairing_genebert import WindowTable, srm_evaluation_plan
 
 
 # AUROC and bootstrap
@@ -151,6 +155,11 @@ def test_the_documented_figures_are_there(figures):
         accuracies = ("hidden_base_accuracy", "composition_accuracy", "context_model_accuracy")
         for metric in (*accuracies, "lead_over_composition"):
             expected |= {f"seen_mgm_{metric}{end}".replace("seen", group) for end in ("", "_low", "_high")}
+    for cell_type in ("sim01", "sim02", "sim03", "sim04"):
+        for kind in ("other_locus", "other_cell_type"):
+            for columns in ("visible", "hidden"):
+                name = f"cell_type_{cell_type}_srm_{kind}_{columns}"
+                expected |= {f"{name}_{metric}" for metric in ("examples", "auroc", "auroc_low", "auroc_high")}
     assert set(figures) <= expected
     # In a set so small some kinds of pairs may not exist for the one unseen cell type.
     assert {name for name in expected if name.startswith("seen")} <= set(figures)
@@ -160,7 +169,11 @@ def test_the_documented_figures_are_there(figures):
 
 def test_an_untrained_model_knows_nothing(figures):
     for name in figures:
-        if name.endswith("_auroc") and figures[f"{name.removesuffix('auroc')}examples"] >= 40:
+        if (
+            name.endswith("_auroc")
+            and not name.startswith("cell_type")
+            and figures[f"{name.removesuffix('auroc')}examples"] >= 40
+        ):
             assert figures[name] == pytest.approx(0.5, abs=0.2), name
             assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"]
     assert figures["seen_mgm_hidden_base_accuracy"] == pytest.approx(0.25, abs=0.06)
@@ -184,6 +197,33 @@ def test_numbers_of_examples(figures, atac):
             assert figures[name] % 2 == 0 and 0 < figures[name] <= 2 * (len(windows) + 40)
         if name.endswith("_blocks"):
             assert figures[name] == 1  # a chromosome of 120 kb
+
+
+def test_each_cell_type_counts_the_pairs_it_has_a_part_in():
+    cell_type = np.array([0, 0, 0, 1, 1, 2])
+    partner = np.array([1, 0, 3, 2, 5, 4])  # a with a, a with b, b with c
+    anchor = np.arange(6)
+    windows = WindowTable(cell_type, np.zeros(6), anchor, anchor, anchor, anchor, anchor, np.zeros(6), np.eye(6))
+    plan = srm_evaluation_plan(windows, partner, hidden=False)
+    atac = SimpleNamespace(cell_types=["a", "b", "c"])
+    evaluation = _Evaluation(None, None, atac, windows, None, EvaluationSettings(intervals=False))
+    score = np.array([1.0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1])  # right but for b with c; the positives come first
+    assert evaluation.by_cell_type("srm_x", plan, partner, score, np.array([0, 1])) == {
+        "cell_type_a_srm_x_examples": 8,
+        "cell_type_a_srm_x_auroc": 1.0,
+        "cell_type_b_srm_x_examples": 8,
+        "cell_type_b_srm_x_auroc": 0.5,
+    }
+    assert evaluation.by_cell_type("srm_x", plan, partner, score, np.array([2])) == {
+        "cell_type_c_srm_x_examples": 4,
+        "cell_type_c_srm_x_auroc": 0.0,
+    }
+
+
+def test_only_the_tasks_asked_for(untrained, atac, figures):
+    settings = EvaluationSettings(segment_length=64, batch_size=16, tasks=("srm",), by_cell_type=False)
+    found = evaluate_pretraining(*untrained, atac, "validation", settings, show_progress=False)
+    assert found == pytest.approx({name: figures[name] for name in figures if "seen_srm" in name})
 
 
 def test_limits_seeds_and_intervals(untrained, atac):
