@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.gue import PUBLISHED, SETS, SETTINGS, make_figures, make_table
+from benchmarks.gue import PUBLISHED, SETS, SETTINGS, interval_of_mean, main, make_figures, make_table, split_dev
 from benchmarks.gue_opponents import fit_cnn, opposite_strand
 
 from ..running import ROOT
@@ -70,9 +70,61 @@ def test_all_arms_once_and_not_again(gue, tmp_path):
 
 def test_folders_without_the_files_are_named(tmp_path):
     write_set(tmp_path / "tf" / "3", {"train": 4})
-    result = run("--data_dir", tmp_path, "--sets", "tf_3", "--arms", "cnn", "--output_dir", tmp_path)
-    assert result.returncode == 1
-    assert "no file for validation, test" in result.stderr
+    with pytest.raises(ValueError, match="tf/3: no file for validation, test; expected GUE's own layout"):
+        main(["--data_dir", str(tmp_path), "--sets", "tf_3", "--arms", "cnn", "--output_dir", str(tmp_path)])
+
+
+def write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("sequence,label\n" + "".join(f"{sequence},{label}\n" for sequence, label in rows))
+
+
+def random_rows(size, seed):
+    """Donor-like, acceptor-like and random DNA in turn, 40 bp: three classes."""
+    rng = np.random.default_rng(seed)
+    bases = ["".join(rng.choice(list("ACGT"), 40)) for _ in range(size)]
+    middles = ("CAGGTAAGT", "TTTTTTCAG", None)
+    return [
+        (text if (middle := middles[row % 3]) is None else text[:15] + middle + text[24:], row % 3)
+        for row, text in enumerate(bases)
+    ]
+
+
+def read_rows(path):
+    with open(path, newline="") as file:
+        return [(row["sequence"], int(row["label"])) for row in csv.DictReader(file)]
+
+
+def test_dev_alone_is_split_and_no_test_row_stands_in_it(tmp_path):
+    dev, test = random_rows(50, 0), random_rows(20, 1)
+    copies = [dev[7]] * 3
+    files = {"validation": tmp_path / "dev.csv", "test": tmp_path / "test.csv"}
+    write_rows(files["validation"], dev + copies)
+    write_rows(files["test"], [dev[0], *test, (dev[49][0].lower(), dev[49][1])])
+    (tmp_path / "split").mkdir()
+    found = {name: read_rows(path) for name, path in split_dev(files, tmp_path / "split").items()}
+    assert found["test"] == test
+    assert sorted(found["train"] + found["validation"]) == sorted(dev + copies)
+    train, validation = ({sequence for sequence, _ in found[name]} for name in ("train", "validation"))
+    assert (len(train), len(validation), len(train & validation)) == (40, 10, 0)
+    assert found["train"] != sorted(found["train"]) and found["train"][:40] != dev[:40]
+    again = {name: read_rows(path) for name, path in split_dev(files, tmp_path / "split").items()}
+    assert again == found
+
+
+def test_splice_is_run_without_a_training_file(tmp_path, capsys):
+    folder = tmp_path / "GUE" / "splice" / "reconstructed"
+    dev = random_rows(60, 0)
+    write_rows(folder / "dev.csv", dev)
+    write_rows(folder / "test.csv", [dev[3], *random_rows(30, 1)])
+    options = ["--data_dir", tmp_path / "GUE", "--sets", "splice", "--seeds", "0", "--arms", "both", "trees", "cnn"]
+    options += ["--max_steps", 1, "--cache_dir", tmp_path / "cache", "--output_dir", tmp_path]
+    report = main([str(option) for option in options])
+    assert "train 48, validation 12, test 30 rows" in capsys.readouterr().out
+    assert {"splice", "splice_low", "splice_high", "splice_trees", "splice_cnn"} <= set(report["figures"])
+    table = (tmp_path / "gue" / "README.md").read_text()
+    assert "| tf_4 | splice (not comparable) | tf mean |" in table
+    assert "- splice:" not in table and "beats" not in table
 
 
 def result_of(name, seed, mcc, arm="both", start="scratch"):
@@ -88,10 +140,33 @@ def test_figures_and_table():
     assert figures["tf_mean"] == 62.5 and figures["tf_4_seeds"] == 2
     assert figures["prom_core_tata_trees"] == 70.0 and "prom_core_tata" not in figures
     table = make_table(results)
-    assert "| 60.5 ± 0.7 (2) |" in table and "| 70.0 [66.0, 74.0] |" in table
+    # sqrt(4**2 + (1.96 * 0.5) ** 2) = 4.12
+    assert "| 60.5 ± 0.7 (2) [56.4, 64.6] |" in table and "| 70.0 [66.0, 74.0] |" in table
+    assert figures["tf_0_low"] == pytest.approx(60.5 - 4.11831) and figures["prom_core_tata_trees_low"] == 66.0
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
     assert all(len(values) == len(SETS) == len(SETTINGS) for _, values in PUBLISHED.values())
+
+
+def test_the_interval_of_the_mean_over_seeds():
+    assert interval_of_mean([result_of("tf_0", 0, 70.0)]) == (66.0, 74.0)
+    assert interval_of_mean([result_of("tf_0", seed, 70.0) for seed in range(3)]) == (66.0, 74.0)
+    spread = [result_of("tf_0", seed, mcc) for seed, mcc in enumerate((67.0, 70.0, 73.0))]
+    # The rows' 4, and 1.96 * 3 / sqrt(3) = 3.3948 of the seeds.
+    assert interval_of_mean(spread) == pytest.approx((70 - 5.24643, 70 + 5.24643), abs=1e-4)
+
+
+def test_beats_is_said_only_where_the_interval_excludes_the_other():
+    # DNABERT-2 has 76.06 on tf_1, DNABERT (3-mer) 70.90, VQDNA 76.43.
+    def said(*values):
+        results = [result_of("tf_1", seed, value) for seed, value in enumerate(values)]
+        return next(line for line in make_table(results).splitlines() if line.startswith("- tf_1"))
+
+    assert said(80.2) == "- tf_1: 80.2 [76.2, 84.2]: beats DNABERT (3-mer), DNABERT-2; undecided: VQDNA (HRQ)"
+    assert "undecided: DNABERT (3-mer), DNABERT-2, VQDNA (HRQ)" in said(73.0)
+    assert "beats DNABERT (3-mer), DNABERT-2; undecided: VQDNA (HRQ)" in said(80.2, 80.2, 80.2)
+    # The same mean, but seeds so far apart that nothing is decided of DNABERT-2.
+    assert "beats DNABERT (3-mer); undecided: DNABERT-2, VQDNA (HRQ)" in said(78.2, 80.2, 82.2)
 
 
 def test_the_cnn_learns_a_motif():
