@@ -43,35 +43,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm.auto import tqdm
-from transformers import AutoConfig, PreTrainedModel
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, Python looks in examples/ only
 
+from examples.prediction.checkpoint import open_model
 from examples.prediction.context import CellTypeContext
 from examples.prediction.predictor import Predictor
 from examples.prediction.records import Counts, Record, open_source, read_regions
 from examples.prediction.tables import check_output, open_table
 from hub_datasets.files import written_whole
 from hub_datasets.genome import Genome
-from modeling_genebert import (
-    GeneBertForSequenceClassification,
-    GeneBertForTokenClassification,
-    GeneBertForVariantEffect,
-    GeneBertProcessor,
-)
-
-
-MODEL_CLASSES: dict[str, Any] = {
-    model_class.__name__: model_class
-    for model_class in (
-        GeneBertForSequenceClassification,
-        GeneBertForTokenClassification,
-        GeneBertForVariantEffect,
-    )
-}
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -113,34 +96,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     if not 0 < args.min_probability <= 1:
         parser.error("--min_probability must be above 0 and at most 1")
     return args
-
-
-def open_model(name_or_path: str, device: str | None) -> tuple[PreTrainedModel, GeneBertProcessor]:
-    """The model, of the class that the checkpoint was saved as, and its processor.
-
-    Raises:
-        ValueError: a checkpoint without a task.
-    """
-    architecture = (AutoConfig.from_pretrained(name_or_path).architectures or ["no architecture"])[0]
-    if architecture not in MODEL_CLASSES:
-        raise ValueError(
-            f"{name_or_path} was saved as {architecture}, which predicts nothing yet: fine-tune it with "
-            f"examples/finetune.py; expected one of {', '.join(MODEL_CLASSES)}"
-        )
-    processor = GeneBertProcessor.from_pretrained(name_or_path)
-    model, info = MODEL_CLASSES[architecture].from_pretrained(
-        name_or_path, dtype=torch.float32, output_loading_info=True
-    )
-    if info["missing_keys"]:
-        raise ValueError(
-            f"{name_or_path}: has no weights {', '.join(sorted(info['missing_keys'])[:3])}: it is damaged"
-        )
-    bank = processor.feature_extractor.motif_bank
-    model.config.check_motif_bank(bank.fingerprint, len(bank))
-    if device is None:
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        device = "cpu" if accelerator is None else accelerator.type
-    return model.to(device), processor
 
 
 def predict(
