@@ -24,6 +24,7 @@ from .data import PER_BASE, Task
 
 
 DEFAULT_MOTIFS = "JASPAR2026"
+NEW_WITH_A_TASK = ("classifier.", "genebert.pooler.")
 TRAINING_MODES = ("full", "lora", "frozen")
 # Attention of BERT and of the fusion layers, and of Swin: what LoRA adapts.
 LORA_TARGETS = ("query", "value", "q_proj", "v_proj", "Wqkv")
@@ -87,11 +88,11 @@ def make_model(
             config = GeneBertConfig.from_dict(merged(config.to_dict(), overrides))
         else:
             config.update(task_fields(task))
-        # Only the head may be another: that of other labels.
+        # Only what ends the model may be another: the head, of other labels, and the pooler, of other bins.
         model, info = model_class.from_pretrained(
             model_name_or_path, config=config, ignore_mismatched_sizes=True, output_loading_info=True
         )
-        misfits = [name for name, *_ in info["mismatched_keys"] if not name.startswith("classifier.")]
+        misfits = [name for name, *_ in info["mismatched_keys"] if not name.startswith(NEW_WITH_A_TASK)]
         if misfits:
             raise ValueError(
                 f"{model_name_or_path}: {len(misfits)} weights such as {misfits[0]} do not fit the config; "

@@ -1,0 +1,48 @@
+"""The model to fine-tune: what of a checkpoint may be replaced, and what may not."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from examples.config_overrides import merged, read_overrides
+from examples.finetuning.data import SINGLE_LABEL, Split, Task
+from examples.finetuning.models import make_model
+
+
+@pytest.fixture(scope="module")
+def task():
+    split = Split("train", ["ACGT", "GG"], None, labels=np.array([0, 1]), ids=["a", "b"], groups=None, context=None)
+    return Task(SINGLE_LABEL, ["no", "yes"], {"train": split}, None, "x.csv")
+
+
+def test_only_the_head_is_new(task, pretrained):
+    model, _, new = make_model(task, model_name_or_path=str(pretrained))
+    assert model.config.id2label == {0: "no", 1: "yes"}
+    assert {name.split(".")[0] for name in new} == {"classifier"}
+
+
+def test_another_pooling_is_new_too(task, pretrained):
+    overrides = json.dumps({"pooling": "max", "num_pooling_bins": 4})
+    model, _, new = make_model(task, model_name_or_path=str(pretrained), config_overrides=overrides)
+    assert model.genebert.pooler.dense.weight.shape == (64, 2 * 4 * 64)
+    assert {name for name in new if not name.startswith("classifier.")} == {"genebert.pooler.dense.weight"}
+
+
+def test_other_sizes_are_refused(task, pretrained):
+    overrides = json.dumps({"sequence_config": {"intermediate_size": 32}})
+    with pytest.raises(ValueError, match="do not fit the config; change no sizes of a checkpoint"):
+        make_model(task, model_name_or_path=str(pretrained), config_overrides=overrides)
+
+
+def test_overrides_replace_fields_one_by_one():
+    fields = {"kmer": 6, "sequence_config": {"hidden_size": 8, "num_hidden_layers": 2}}
+    overrides = read_overrides('{"stride": 2, "sequence_config": {"hidden_size": 4}}')
+    assert merged(fields, overrides) == {
+        "kmer": 6,
+        "stride": 2,
+        "sequence_config": {"hidden_size": 4, "num_hidden_layers": 2},
+    }
+    assert read_overrides(None) == {}
