@@ -33,6 +33,7 @@ from examples.finetuning.data import PER_BASE, ColumnNames, Task, read_task
 from examples.finetuning.models import make_model, set_training_mode
 from examples.finetuning.results import MAIN_METRIC, Scorer, write_outputs
 from examples.finetuning.trainer import FineTuningTrainer, StrandsOfEpoch, balanced_weights
+from examples.model_cards import dataset_source, files_source
 
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class ModelArguments:
     sequence_model_name_or_path: str | None = field(
         default=None, metadata={"help": "a DNABERT-shaped checkpoint for the sequence encoder; the rest is new"}
     )
-    model_preset: Literal["tiny", "small", "base"] | None = field(
+    model_preset: Literal["tiny", "compact", "small", "base"] | None = field(
         default=None, metadata={"help": "sizes of what is new; default: small, with a sequence checkpoint base"}
     )
     config_overrides: str | None = field(
@@ -166,6 +167,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         ),
     )
     logger.info(describe(task))
+    if data_args.dataset_name_or_path is not None:
+        source = dataset_source(data_args.dataset_name_or_path)
+    else:
+        files = {"train": data_args.train_file, "validation": data_args.validation_file, "test": data_args.test_file}
+        source = files_source({split: file for split, file in files.items() if file is not None})
     if model_args.modality == "regions" and task.problem_type == PER_BASE:
         raise ValueError("--modality regions leaves the sequence out, but the labels are those of its bases")
 
@@ -240,7 +246,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     )
     finished = trainer.train(resume_from_checkpoint=checkpoint)
     settings = {**vars(model_args), **vars(data_args), **training_args.to_dict()}
-    return write_outputs(trainer, task, examples, scorer, finished.metrics, settings)
+    return write_outputs(trainer, task, source, examples, scorer, finished.metrics, settings)
 
 
 def find_checkpoint(args: FineTuningArguments) -> str | None:

@@ -33,22 +33,25 @@ from transformers import get_scheduler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, Python looks in examples/ only
 
+from examples.model_cards import describe_run
 from examples.pretraining.arguments import parse_args
 from examples.pretraining.checkpoints import (
     TrainingState,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
+    push_unfinished,
     remove_checkpoint,
     save_checkpoint,
+    save_model,
 )
 from examples.pretraining.data import TrainingData, make_model, open_dataset
-from examples.pretraining.report import describe, write_report
+from examples.pretraining.report import describe, training_source, write_report
 from examples.pretraining.stopping import StopSignals
 from examples.pretraining.update import LOSSES, update_weights
-from examples.push_to_hub import push_run
+from examples.push_to_hub import open_repository, push_run
 from hub_datasets.atac_seq.evaluation import EvaluationSettings, evaluate_pretraining
-from modeling_genebert import GeneBertDataCollatorForPreTraining, GeneBertForPreTraining
+from modeling_genebert import GeneBertDataCollatorForPreTraining
 
 
 # Tied weights are saved once; Accelerate would say so at every checkpoint.
@@ -73,9 +76,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         for checkpoint in list_checkpoints(args.output_dir):
             remove_checkpoint(checkpoint)
     args.output_dir.mkdir(parents=True, exist_ok=True)
+    if args.push_to_hub and accelerator.is_main_process:  # whether there is a place for it should be known by now
+        args.hub_model_id = open_repository(args.hub_model_id, private=args.hub_private_repo)
 
     # Data and model
     atac = open_dataset(args, accelerator)
+    source = training_source(args, atac)
     set_seed(args.seed)
     model, processor = make_model(args, atac)
     config = model.config
@@ -86,6 +92,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         kmer=config.kmer,
         stride=config.stride,
         mask_probability=args.mask_probability,
+        with_regions=args.modality == "both",
     )
     data = TrainingData(args, atac, collator, accelerator.num_processes, accelerator.process_index)
     if args.gradient_checkpointing:
@@ -207,6 +214,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
                 if state.step % args.checkpointing_steps == 0 or is_last or stop_signal:
                     state.loss_sums = accelerator.reduce(loss_sums).tolist()
                     save_checkpoint(accelerator, args.output_dir, state, args.save_total_limit)
+                    if args.push_to_hub and args.hub_strategy == "every_save" and not is_last:
+                        push_unfinished(accelerator, model, processor, args.hub_model_id, state.step)
                 if stop_signal:
                     accelerator.print(f"Stopped by signal {stop_signal}: checkpoint of step {state.step} written")
                     accelerator.end_training()
@@ -230,13 +239,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "num_parameters": num_parameters,
         **figures,
     }
-    weights = accelerator.get_state_dict(model)  # under FSDP, each process holds a part of them
+    save_model(accelerator, model, processor, args.output_dir)
     if accelerator.is_main_process:
-        whole_model = GeneBertForPreTraining(config)
-        whole_model.load_state_dict(weights)
-        whole_model.save_pretrained(args.output_dir)
-        processor.save_pretrained(args.output_dir)
-        write_report(args, results, state, atac)
+        precision = {"no": "fp32"}.get(accelerator.mixed_precision, f"{accelerator.mixed_precision} (mixed)")
+        costs = describe_run(accelerator.device, accelerator.num_processes, precision, state.train_seconds)
+        costs["windows seen"] = state.step * data.windows_per_update
+        write_report(args, results, state, source, costs, config)
         print(f"Checkpoint, processor, motif bank, curves and results: {args.output_dir}")
         if args.push_to_hub:
             push_run(args.output_dir, args.hub_model_id, private=args.hub_private_repo)

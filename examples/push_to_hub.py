@@ -19,11 +19,13 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from huggingface_hub import CommitInfo, HfApi, get_token
+from huggingface_hub import CommitInfo, HfApi, get_session, get_token
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import filter_repo_objects
 from transformers.dynamic_module_utils import get_relative_imports
@@ -99,6 +101,7 @@ def push_folder(
     *,
     repo_type: str = "model",
     path_in_repo: str | None = None,
+    files: Sequence[str] | None = None,
     private: bool | None = None,
     revision: str | None = None,
     commit_message: str,
@@ -108,17 +111,14 @@ def push_folder(
 
     Args:
         repo_type (`str`, defaults to `"model"`): `"model"` or `"dataset"`, which decides what belongs there.
-        path_in_repo (`str`, *optional*): folder in the repository, such as `last-checkpoint`; default: its root.
+        path_in_repo (`str`, *optional*): folder in the repository, such as `adapter`; default: its root.
+        files (`list[str]`, *optional*): patterns of other files than those that belong there by default.
 
     The others are those of [`push_run`].
     """
-    if get_token() is None:
-        raise PermissionError(f"{repo_id}: no token: log in with `hf auth login`, or set HF_TOKEN")
+    repo_id = open_repository(repo_id, repo_type=repo_type, private=private)
     api = HfApi()
-    try:
-        repo_id = with_retries(
-            lambda: api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
-        ).repo_id
+    with clear_refusal(repo_id):
         if revision is not None:
             with_retries(lambda: api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True))
         return with_retries(
@@ -128,11 +128,36 @@ def push_folder(
                 folder_path=folder,
                 path_in_repo=path_in_repo,
                 revision=revision,
-                allow_patterns=list(FILES[repo_type]),
+                allow_patterns=list(files or FILES[repo_type]),
                 ignore_patterns=list(LEFT_HERE),
                 commit_message=commit_message,
             )
         )
+
+
+def open_repository(repo_id: str, *, repo_type: str = "model", private: bool | None = None) -> str:
+    """
+    Make a repository if it is not there; called before a training, it tells whether there will be a place for it.
+
+    Returns:
+        `str`: its whole id, with the user's name where `repo_id` has none.
+
+    Raises:
+        PermissionError: no token, or one that may not write there.
+    """
+    if get_token() is None:
+        raise PermissionError(f"{repo_id}: no token: log in with `hf auth login`, or set HF_TOKEN")
+    with clear_refusal(repo_id):
+        return with_retries(
+            lambda: HfApi().create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
+        ).repo_id
+
+
+@contextmanager
+def clear_refusal(repo_id: str) -> Iterator[None]:
+    """Turns the Hub's refusal of a token into a `PermissionError` that says what is wrong."""
+    try:
+        yield
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403, 404):
@@ -144,10 +169,12 @@ def push_folder(
 
 
 def with_retries(send: Callable[[], Result]) -> Result:
-    """What `send` returns; called again, which must do no harm, while the Hub says that it is busy.
+    """What `send` returns; called again, which must do no harm, while the Hub is busy, silent or out of reach.
 
     huggingface_hub does so for uploads, but not where a repository is made or a commit is sent.
     """
+    # Of httpx or httpx2, whichever this huggingface_hub uses: time-outs, and connections that are cut or refused.
+    transport_error = import_module(type(get_session()).__module__.partition(".")[0]).TransportError
     for seconds in SECONDS_BETWEEN_TRIES:
         try:
             return send()
@@ -155,8 +182,13 @@ def with_retries(send: Callable[[], Result]) -> Result:
             if error.response.status_code not in (408, 429, 500, 502, 503, 504):
                 raise
             logger.warning(f"The Hub answers with status {error.response.status_code}: again in {seconds} s")
-            time.sleep(seconds)
-    return send()
+        except transport_error as error:
+            logger.warning(f"No answer from the Hub ({type(error).__name__}): again in {seconds} s")
+        time.sleep(seconds)
+    try:
+        return send()
+    except transport_error as error:
+        raise ConnectionError(f"no answer from the Hub ({type(error).__name__}), tried again and again") from None
 
 
 def files_to_push(folder: Path, repo_type: str = "model") -> list[str]:

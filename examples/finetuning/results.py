@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
+from examples.model_cards import DataSource, RunCard, describe_run, figure, portable
 from examples.push_to_hub import push_run
 from modeling_genebert.configuration_genebert import IGNORE_INDEX
 
@@ -42,6 +43,12 @@ CARD_METRICS = {
     REGRESSION: ("pearson", "spearman", "mse"),
     PER_BASE: ("f1", "mcc", "auprc", "top_k_accuracy"),
 }
+# On the card; all others are in finetune_args.json.
+HYPER_PARAMETERS = (
+    *("training_mode", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate"),
+    *("lr_scheduler_type", "warmup_steps", "weight_decay", "label_smoothing_factor", "class_weights"),
+    *("reverse_complement_augmentation", "average_strands", "window_overlap", "early_stopping_patience", "seed"),
+)
 MAX_CURVES = 10  # in one picture
 
 
@@ -235,12 +242,13 @@ def plot_confusion(axis: Any, names: list[str], labels: np.ndarray, predicted: n
 def write_outputs(
     trainer: Any,
     task: Task,
+    data: DataSource,
     examples: dict[str, Any],
     scorer: Scorer,
     train_metrics: dict[str, float],
     settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """Evaluate all splits, save the model, and write all files of a run.
+    """Evaluate all splits, save the model, and write all files of a run, none of which names a place on this machine.
 
     Returns:
         What `all_results.json` holds.
@@ -250,18 +258,20 @@ def write_outputs(
         **without_nan(train_metrics),
         "num_parameters": sum(parameter.numel() for parameter in parameters),
         "num_trained_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        "best_checkpoint": trainer.state.best_model_checkpoint,
+        "best_checkpoint": name_of(trainer.state.best_model_checkpoint),
         "best_metric": trainer.state.best_metric,
     }
     results |= evaluate_splits(trainer, task, examples, scorer, settings["num_bootstrap"])
     save_model(trainer)
     if trainer.is_world_process_zero():
         output_dir = Path(trainer.args.output_dir)
-        trainer.state.save_to_json(str(output_dir / "trainer_state.json"))
+        state = replace(trainer.state, best_model_checkpoint=results["best_checkpoint"])
+        state.save_to_json(str(output_dir / "trainer_state.json"))
         write_json(output_dir / "train_results.json", without_nan(train_metrics))
         write_json(output_dir / "all_results.json", results)
-        write_json(output_dir / "finetune_args.json", settings)
-        write_card(output_dir, task, results, settings)
+        write_json(output_dir / "finetune_args.json", portable(settings))
+        repo_id = trainer.hub_model_id if trainer.args.push_to_hub else None
+        write_card(output_dir, task, data, results, settings, costs_of(trainer, task, train_metrics), repo_id)
         if trainer.args.push_to_hub:
             push_run(
                 output_dir,
@@ -273,83 +283,95 @@ def write_outputs(
     return results
 
 
+def name_of(checkpoint: str | None) -> str | None:
+    return None if checkpoint is None else Path(checkpoint).name
+
+
+def costs_of(trainer: Any, task: Task, train_metrics: dict[str, float]) -> dict[str, Any]:
+    """Hardware and cost, for the card."""
+    args = trainer.args
+    precision = "bf16 (mixed)" if args.bf16 else "fp16 (mixed)" if args.fp16 else "fp32"
+    costs = describe_run(args.device, args.world_size, precision, train_metrics.get("train_runtime", 0))
+    costs["examples seen"] = round((trainer.state.epoch or 0) * len(task.splits["train"]))
+    if args.resume_from_checkpoint is not None:
+        costs["wall time"] += " (since it was resumed)"
+        costs["process-hours"] += " (since it was resumed)"
+    return costs
+
+
 def save_model(trainer: Any) -> None:
     """The model, whole, and its processor; adapters are merged into it, and beside it in the folder `adapter`."""
     if hasattr(trainer.model, "merge_and_unload"):
         if trainer.is_world_process_zero():
-            trainer.model.save_pretrained(Path(trainer.args.output_dir) / "adapter")
+            adapter = Path(trainer.args.output_dir) / "adapter"
+            trainer.model.save_pretrained(adapter)
+            (adapter / "README.md").unlink()  # peft's own, without content: the card is that of the run
         trainer.model = trainer.model.merge_and_unload()
     trainer.save_model()
 
 
-def write_card(output_dir: Path, task: Task, results: dict[str, Any], settings: dict[str, Any]) -> None:
-    """A README.md that says what was trained on what and how well it does; the figures are in its metadata, too."""
-    dataset = Path(task.source).name if settings["dataset_name_or_path"] else "a table of the user's own"
+def write_card(
+    output_dir: Path,
+    task: Task,
+    data: DataSource,
+    results: dict[str, Any],
+    settings: dict[str, Any],
+    costs: dict[str, Any],
+    repo_id: str | None = None,
+) -> None:
+    """A README.md that says what was trained on what, at what cost, and how well it does."""
     config = settings["dataset_config_name"]
-    is_on_the_hub = bool(settings["dataset_name_or_path"]) and not Path(task.source).exists()
-    found, rows = [], []
-    for name in task.splits:
-        prefix = "eval" if name == "validation" else name
-        for metric in CARD_METRICS[task.problem_type]:
-            value = results.get(f"{prefix}_{metric}")
-            if name == "train" or value is None:
-                continue
-            low, high = results.get(f"{prefix}_{metric}_low"), results.get(f"{prefix}_{metric}_high")
-            interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-            rows.append(f"| {name} | {metric} | {value:.3f} | {interval} |")
-            found.append(
-                EvalResult(
-                    task_type="token-classification" if task.problem_type == PER_BASE else "text-classification",
-                    task_name=task.problem_type.replace("_", " "),
-                    dataset_type=task.source if is_on_the_hub else "local",
-                    dataset_name=dataset,
-                    dataset_config=config,
-                    dataset_split=name,
-                    metric_type=metric,
-                    metric_value=round(value, 6),
-                )
-            )
-    base = settings["model_name_or_path"] or settings["sequence_model_name_or_path"]
-    data = ModelCardData(
-        library_name="transformers",
-        license="apache-2.0",
-        tags=["biology", "genomics", "dna", "genebert", task.problem_type.replace("_", "-")],
-        model_name=output_dir.resolve().name,
-        eval_results=found,
-    )
-    start = f"from `{base}`" if base else f"from scratch (`{settings['model_preset'] or 'small'}`)"
-    counts = "; ".join(f"{name}: {len(split)}" for name, split in task.splits.items())
     unit = next((value for name, value in results.items() if name.endswith("bootstrap_unit")), None)
-    collapsed = [name for name, value in results.items() if name.endswith("_collapsed") and value]
-    warning = "**The model has collapsed: its predictions are all alike.**\n\n" if collapsed else ""
-    text = f"""---
-{data.to_yaml()}
----
-
-# GeneBERT, fine-tuned: {dataset}{f" ({config})" if config else ""}
-
-{warning}GeneBERT reads a DNA sequence and a matrix of transcription factors × regions (arXiv 2110.05231).
-
-- task: {task.problem_type.replace("_", " ")}{" of variants" if task.is_variants else ""}; {describe_labels(task)}
-- rows: {counts}
-- {start}; trained: {settings["training_mode"]}; it reads: {settings["modality"]}
-- {results["num_parameters"] / 1e6:.1f} M parameters, {results.get("epoch", 0):.1f} epochs, \
-{results.get("train_runtime", 0) / 60:.1f} minutes, seed {settings["seed"]}; all settings: `finetune_args.json`
-{f"- chosen on validation by {settings['metric_for_best_model']}" if results["best_metric"] is not None else ""}
-
-| split | metric | value | 95 % interval |
-|---|---|---|---|
-{chr(10).join(rows)}
-
-{f"Intervals: bootstrap, drawn by {unit}." if unit else ""} Predictions: `*_predictions.csv`.
-
-{" ".join(f"![{name}]({name}.png)" for name in task.splits if name != "train")}
-
-## Limits
-
-A research model: not validated for clinical use. Figures hold for data like the splits above.
-"""
-    ModelCard(text).save(output_dir / "README.md")
+    task_name = task.problem_type.replace("_", " ")
+    found = [
+        figure(
+            data,
+            results,
+            f"{'eval' if split == 'validation' else split}_{metric}",
+            task_type="token-classification" if task.problem_type == PER_BASE else "text-classification",
+            task_name=task_name,
+            metric_type=metric,
+            metric_name=metric,
+            split=split,
+            config=config,
+            unit=unit,
+        )
+        for split in task.splits
+        if split != "train"
+        for metric in CARD_METRICS[task.problem_type]
+    ]
+    base = settings["model_name_or_path"] or settings["sequence_model_name_or_path"]
+    is_collapsed = any(value for name, value in results.items() if name.endswith("_collapsed"))
+    auto_class = "AutoModelForVariantEffect" if task.is_variants else "AutoModelForSequenceClassification"
+    RunCard(
+        title=f"GeneBERT, fine-tuned: {data.name}{f' ({config})' if config else ''}",
+        model_name=(repo_id or output_dir.resolve().name).split("/")[-1],
+        auto_class="AutoModelForTokenClassification" if task.problem_type == PER_BASE else auto_class,
+        pipeline_tag="token-classification" if task.problem_type == PER_BASE else "text-classification",
+        tags=[task.problem_type.replace("_", "-")],
+        warning="The model has collapsed: its predictions are all alike." if is_collapsed else "",
+        summary=f"GeneBERT reads a DNA sequence and a matrix of transcription factors × regions. This one predicts: "
+        f"{task_name}{' of variants' if task.is_variants else ''}; {describe_labels(task)}.",
+        data=replace(data, splits=[(name, len(split), "") for name, split in task.splits.items()]),
+        base_model=base,
+        hyper_parameters={
+            "parameters": results["num_parameters"],
+            "of which trained": results["num_trained_parameters"],
+            "epochs": results.get("epoch"),
+            "it reads": settings["modality"],
+            "preset of what is new": settings["model_preset"] or (None if base else "small"),
+            "checkpoint chosen by": settings["metric_for_best_model"] if results["best_metric"] is not None else None,
+            "lora_rank": settings["lora_rank"] if settings["training_mode"] == "lora" else None,
+            **{name: settings[name] for name in HYPER_PARAMETERS},
+        },
+        settings_file="finetune_args.json",
+        figures=[entry for entry in found if entry is not None],
+        figures_note=(f"Intervals: bootstrap, drawn by {unit}. " if unit else "")
+        + "Predictions: `*_predictions.csv`. Figures hold for data like these splits.",
+        costs=costs,
+        pictures={name: f"{name}.png" for name in task.splits if name != "train"},
+        repo_id=repo_id,
+    ).write(output_dir)
 
 
 def describe_labels(task: Task) -> str:

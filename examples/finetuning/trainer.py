@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from examples.push_to_hub import push_folder
+from examples.push_to_hub import open_repository, push_folder
 from modeling_genebert.configuration_genebert import IGNORE_INDEX
 from modeling_genebert.heads_genebert import mean_binary_cross_entropy
 
@@ -99,21 +99,43 @@ class FineTuningTrainer(Trainer):
         return (given[0] + loss) / 2, None if logits is None else (given[1] + logits) / 2, given[2]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Without `training_args.bin`, a pickle that nobody reads: the settings are in `finetune_args.json`."""
+        """Without `training_args.bin`, a pickle that nobody reads (the settings are in `finetune_args.json`), and
+        without the empty card that peft writes."""
         super()._save(output_dir, state_dict)
-        Path(output_dir or str(self.args.output_dir), "training_args.bin").unlink(missing_ok=True)
+        folder = Path(output_dir or str(self.args.output_dir))
+        (folder / "training_args.bin").unlink(missing_ok=True)
+        if hasattr(self.model, "peft_config"):
+            (folder / "README.md").unlink(missing_ok=True)
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Make the repository before the training: whether there is a place for the model should be known by then."""
+        if self.is_world_process_zero():
+            name = self.args.hub_model_id or Path(str(self.args.output_dir)).resolve().name
+            repo_id: Any = open_repository(name, private=self.args.hub_private_repo)
+            self.hub_model_id = repo_id  # which Trainer first says is None
+            self.push_in_progress = None
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Push model and processor, and not what only a resumed run needs; `Trainer` would push pickles, too."""
-        if self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END:
-            assert self.hub_model_id is not None  # settled where Trainer made the repository
+        """Push the model and its processor, or the adapters alone, and not what only a resumed run needs: `Trainer`
+        would push pickles, and paths of this machine. Where that fails, training goes on."""
+        if not self.is_world_process_zero() or self.args.hub_strategy == HubStrategy.END:
+            return
+        assert self.hub_model_id is not None  # settled in init_hf_repo
+        is_adapted = hasattr(self.model, "peft_config")
+        files = ["adapter_*"] if is_adapted else ["*.safetensors", "*config.json", "tokenizer.json", "*.py"]
+        try:
             push_folder(
                 checkpoint_folder,
                 self.hub_model_id,
+                # Beside the whole model, transformers would take them for what is to be opened.
+                path_in_repo="adapter" if is_adapted else None,
+                files=files,
                 private=self.args.hub_private_repo,
                 revision=self.args.hub_revision,
                 commit_message=f"Training in progress, step {self.state.global_step}",
             )
+        except OSError as error:  # what the Hub answers is one, too
+            logger.warning(f"Step {self.state.global_step} was not pushed, the next one will be: {error}")
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Not here: the card is written with the results."""

@@ -30,12 +30,15 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
     model = parser.add_argument_group("model")
     model.add_argument("--model_name_or_path", help="start from this checkpoint instead of a preset")
-    model.add_argument("--model_preset", default="tiny", choices=["tiny", "small", "base"])
-    model.add_argument("--kmer", type=int, default=6)
+    model.add_argument("--model_preset", default="tiny", choices=["tiny", "compact", "small", "base"])
+    model.add_argument("--kmer", type=int, help="default: the preset's, 6 but for compact, which has 4")
     model.add_argument("--stride", type=int, default=1, help="bp between k-mers")
     model.add_argument(
         "--config_overrides",
         help='fields of GeneBertConfig, JSON or a JSON file: {"num_conv_layers": 1, "sequence_config": {...}}',
+    )
+    model.add_argument(
+        "--modality", default="both", choices=["both", "sequence"], help="sequence: no region matrix, and so no SRM"
     )
     model.add_argument("--dropout", type=float, default=0.1, help="of the sequence encoder and the heads")
 
@@ -82,6 +85,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     train.add_argument("--push_to_hub", action="store_true", help="push the finished run; needs --hub_model_id")
     train.add_argument("--hub_model_id", help="user/name or organization/name; made if it is not there")
     train.add_argument("--hub_private_repo", action="store_true", default=None, help="of a new repository")
+    train.add_argument(
+        "--hub_strategy",
+        default="end",
+        choices=["end", "every_save", "checkpoint", "all_checkpoints"],
+        help="push the finished run alone, or the model at every checkpoint, too; the last two are refused: pickles",
+    )
     args = parser.parse_args(arguments)
 
     if (args.genome is None) != (args.peaks is None):
@@ -94,12 +103,18 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("a built data set has its own split: --eval_chromosomes and --eval_cell_types do not apply")
     if args.push_to_hub and args.hub_model_id is None:
         parser.error("--push_to_hub needs --hub_model_id")
+    if args.push_to_hub and args.hub_strategy in ("checkpoint", "all_checkpoints"):
+        parser.error(
+            f"--hub_strategy {args.hub_strategy} would push optimizer states, pickles: pass end or every_save"
+        )
     if args.push_to_hub and get_token() is None:  # said now, not after days of training
         parser.error("--push_to_hub needs a token: log in with `hf auth login`, or set HF_TOKEN")
     if not 0 <= args.background_fraction < 1:
         parser.error(f"--background_fraction is {args.background_fraction}, expected 0 <= fraction < 1")
     if args.model_name_or_path and args.config_overrides:
         parser.error("--model_name_or_path has a config of its own: --config_overrides does not apply")
+    if args.modality == "sequence":
+        args.srm_loss_weight = 0.0  # there is nothing to match
     for name in ("max_train_steps", "gradient_accumulation_steps", "save_total_limit"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")

@@ -8,9 +8,14 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from accelerate import Accelerator
+
+from examples.push_to_hub import push_folder
+from modeling_genebert import GeneBertForPreTraining, GeneBertProcessor
 
 
 STATE_FILE = "trainer_state.json"
@@ -123,6 +128,30 @@ def load_checkpoint(accelerator: Accelerator, path: Path, state: TrainingState) 
         )
     accelerator.load_state(str(path))
     return saved
+
+
+def save_model(accelerator: Accelerator, model: torch.nn.Module, processor: GeneBertProcessor, folder: Path) -> None:
+    """Write the whole model and its processor as `from_pretrained` reads them; all processes must call this."""
+    weights = accelerator.get_state_dict(model)  # under FSDP, each process holds a part of them
+    if accelerator.is_main_process:
+        whole_model = GeneBertForPreTraining(accelerator.unwrap_model(model).config)
+        whole_model.load_state_dict(weights)
+        whole_model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+
+
+def push_unfinished(
+    accelerator: Accelerator, model: torch.nn.Module, processor: GeneBertProcessor, repo_id: str, step: int
+) -> None:
+    """Push the model as it is now, for others to open; where that fails, training goes on. All processes call this."""
+    with TemporaryDirectory() as folder:
+        save_model(accelerator, model, processor, Path(folder))
+        if accelerator.is_main_process:
+            try:
+                push_folder(folder, repo_id, commit_message=f"Training in progress, step {step}")
+            except OSError as error:  # what the Hub answers is one, too
+                accelerator.print(f"Step {step} was not pushed, the next checkpoint will be: {error}")
+    accelerator.wait_for_everyone()
 
 
 def remove_checkpoint(path: Path) -> None:

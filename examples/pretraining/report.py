@@ -17,6 +17,7 @@ from huggingface_hub import EvalResult
 
 from examples.model_cards import DataSource, RunCard, dataset_source, figure, portable, public_name
 from hub_datasets.atac_seq.reader import AtacSeqSet
+from modeling_genebert import GeneBertConfig
 
 from .checkpoints import STATE_FILE, TrainingState
 
@@ -26,9 +27,9 @@ matplotlib.use("Agg")  # write pictures, open no window
 # On the card; all others are in training_args.json.
 HYPER_PARAMETERS = (
     *("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type"),
-    *("warmup_steps", "weight_decay", "max_grad_norm", "dropout", "kmer", "stride", "segment_length"),
-    *("mask_probability", "hard_negative_fraction", "hidden_fraction", "self_tiled_fraction"),
-    *("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight", "seed"),
+    *("warmup_steps", "weight_decay", "max_grad_norm", "dropout", "segment_length"),
+    *("mask_probability", "hard_negative_fraction", "hidden_fraction", "self_tiled_fraction", "background_fraction"),
+    *("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight", "config_overrides", "seed"),
 )
 _FIGURE = re.compile(
     r"eval_(?:(seen|unseen)|cell_type_(.+))_(mgm|ngsp|srm)_((?:other_locus_|other_cell_type_)?(?:visible_|hidden_)?)"
@@ -40,21 +41,22 @@ def write_report(
     args: argparse.Namespace,
     results: dict[str, Any],
     state: TrainingState,
-    atac: AtacSeqSet,
     data: DataSource,
     costs: dict[str, Any],
+    config: GeneBertConfig,
 ) -> None:
     """Results, log, settings, curves and card, into `output_dir`.
 
     Args:
         data (`DataSource`): what was trained on.
         costs (`dict`): hardware and cost, with `windows seen`.
+        config (`GeneBertConfig`): of the model.
     """
     write_json(args.output_dir / "all_results.json", results)
     write_json(args.output_dir / STATE_FILE, asdict(state))
     write_json(args.output_dir / "training_args.json", portable(vars(args)))
     plot_curves(state.log_history, args.output_dir / "learning_curves.png")
-    write_model_card(args, results, atac, data, costs)
+    write_model_card(args, results, data, costs, config)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -116,9 +118,9 @@ def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
 def write_model_card(
     args: argparse.Namespace,
     results: dict[str, Any],
-    atac: AtacSeqSet,
     data: DataSource,
     costs: dict[str, Any],
+    config: GeneBertConfig,
 ) -> None:
     """A README.md that says what was trained on what, how it was split, at what cost, and how well it does."""
     start = args.model_name_or_path
@@ -137,6 +139,7 @@ def write_model_card(
         base_model=start,
         hyper_parameters={
             "parameters": results["num_parameters"],
+            "k-mers": f"k={config.kmer}, stride {config.stride}",
             "steps": results["train_steps"],
             "epochs": results["train_epochs"],
             "windows a step": costs["windows seen"] // results["train_steps"],
@@ -145,9 +148,9 @@ def write_model_card(
         settings_file="training_args.json",
         figures=figures,
         other_figures=others,
-        figures_note="On the held-out chromosomes. `hidden`: the columns of the segments themselves are hidden. "
-        "Composition and context model are opponents, scored on the same bases. Intervals: bootstrap over 200-kb "
-        "blocks.",
+        figures_note="On held-out chromosomes, of cell types seen and unseen in training. `hidden`: without the "
+        "columns of the segments themselves. Composition and context model are opponents, scored on the same bases. "
+        "Intervals: bootstrap over 200-kb blocks.",
         costs=costs,
         pictures={"learning curves": "learning_curves.png"},
         limits=["**Trained on simulated data**: it shows that all works, and is good for nothing else."]
@@ -176,7 +179,8 @@ def training_source(args: argparse.Namespace, atac: AtacSeqSet) -> DataSource:
 def held_out_figures(results: dict[str, Any], data: DataSource) -> tuple[list[EvalResult], list[EvalResult]]:
     """The model's own figures for cell types seen and unseen in training; and those of its opponents, and of single
     cell types."""
-    own, others = [], []
+    own: list[EvalResult] = []
+    others: list[EvalResult] = []
     for key in results:
         match = _FIGURE.fullmatch(key)
         if match is None:
@@ -184,7 +188,7 @@ def held_out_figures(results: dict[str, Any], data: DataSource) -> tuple[list[Ev
         group, cell_type, task, kind, metric = match.groups()
         if metric == "loss" and task != "mgm":  # of pairs, AUROC and accuracy say more
             continue
-        name = f"{task.upper()} {kind.replace('_', ' ')}{metric.replace('_', ' ')}"
+        name = f"{task.upper()} {kind}{metric}".replace("_", " ").replace("auroc", "AUROC")
         blocks = results.get(f"{key.removesuffix(metric)}blocks")
         found = figure(
             data,
@@ -195,7 +199,7 @@ def held_out_figures(results: dict[str, Any], data: DataSource) -> tuple[list[Ev
             metric_type=metric,
             metric_name=name,
             split="validation",
-            config=f"cell type {cell_type}" if cell_type else f"cell types {group} in training",
+            config=f"cell type {cell_type}" if cell_type else f"{group} cell types",
             unit="block of 200 kb" if blocks is None else f"block of 200 kb ({blocks})",
         )
         if found is not None:
