@@ -8,6 +8,7 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
 from examples.config_overrides import merged, read_overrides
+from examples.model_cards import public_name
 from modeling_genebert import (
     GeneBertConfig,
     GeneBertFeatureExtractor,
@@ -63,8 +64,8 @@ def make_model(
         task ([`Task`]): decides on the class of model and its labels.
         model_name_or_path (`str`, *optional*): a GeneBERT checkpoint.
         sequence_model_name_or_path (`str`, *optional*): a DNABERT-shaped checkpoint of the sequence encoder.
-        model_preset (`str`, *optional*): sizes of what comes from no checkpoint: `tiny`, `small` (default without any
-            checkpoint) or `base` (default with a sequence checkpoint).
+        model_preset (`str`, *optional*): sizes of what comes from no checkpoint: `tiny`, `compact`, `small` (default
+            without any checkpoint) or `base` (default with a sequence checkpoint).
         config_overrides (`str`, *optional*): fields of `GeneBertConfig` as JSON, or the path of a JSON file; fields of
             `sequence_config` and `region_config` replace those of the preset or checkpoint one by one.
         motifs (`str`, *optional*): JASPAR release or motif file of a new model; default: JASPAR2026.
@@ -164,7 +165,9 @@ def set_training_mode(model: PreTrainedModel, mode: str, new: set[str], lora_ran
         if name.rsplit(".", 1)[-1] in LORA_TARGETS and not any(f"{name}.".startswith(f"{m}.") for m in modules_to_save)
     ]
     config = LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules=targets, modules_to_save=modules_to_save)
-    return get_peft_model(model, config)
+    adapted: Any = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = public_name(model.name_or_path)  # it is saved
+    return adapted
 
 
 def new_modules(model: PreTrainedModel, new: set[str]) -> list[str]:
