@@ -35,6 +35,8 @@ class GeneBertDataCollatorForPreTraining:
         kmer, stride (`int`, default to 6 and 1): in bp.
         mask_probability (`float`, defaults to 0.15): expected share of *bases* inside masked spans.
         mean_span_length (`float`, defaults to 4.0): mean of the geometric span length in bp.
+        with_regions (`bool`, defaults to `True`): whether the model gets the region matrices; a model of sequences
+            alone does without.
 
     Returns (of a call): the inputs and labels of `GeneBertForPreTraining.forward`, and `hidden_bases` of shape
         `(batch_size, 2, segment_length)`: the code of each base that `[MASK]`s hide in A and B, -100 elsewhere.
@@ -50,16 +52,18 @@ class GeneBertDataCollatorForPreTraining:
         stride: int = 1,
         mask_probability: float = 0.15,
         mean_span_length: float = 4.0,
+        with_regions: bool = True,
     ):
         self.feature_extractor = feature_extractor
         self.kmer, self.stride = kmer, stride
         self.mask_probability, self.mean_span_length = mask_probability, mean_span_length
+        self.with_regions = with_regions
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         sequence_inputs, visible = self._sequences(examples)
         batch = {
             **sequence_inputs,
-            **self._regions(examples, visible),
+            **(self._regions(examples, visible) if self.with_regions else {}),
             "ngsp_labels": np.array([example["ngsp_label"] for example in examples], dtype=np.int64),
             "srm_labels": np.array([example["srm_label"] for example in examples], dtype=np.int64),
         }

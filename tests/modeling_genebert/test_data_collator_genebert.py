@@ -160,6 +160,15 @@ def test_columns_of_a_window(extractor):
     assert (values[:, :, 2:] == 0).all()
 
 
+def test_without_regions_all_else_stays(extractor):
+    examples = [example("ATCGAT", "CGATCG", ngsp_label=1), example("GATGAT", tiled="GATGAT", seed=(0, 1))]
+    whole = GeneBertDataCollatorForPreTraining(extractor, kmer=3)(examples)
+    batch = GeneBertDataCollatorForPreTraining(extractor, kmer=3, with_regions=False)(examples)
+    assert set(whole) - set(batch) == {"region_values", "region_mask", "region_context_ids"}
+    for name, value in batch.items():
+        assert torch.equal(value, whole[name]), name
+
+
 def test_scores_of_another_motif_bank_are_refused(extractor):
     scores = np.zeros((4, 3), dtype=np.float16)
     with pytest.raises(ValueError, match="scores of 3 motifs, the feature extractor's motif bank has 2"):
