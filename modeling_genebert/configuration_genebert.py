@@ -256,6 +256,15 @@ class GeneBertConfig(PreTrainedConfig):
         return cls(**_with_sub_configs(kwargs, sequence, region, num_motif_blocks=8))
 
     @classmethod
+    def compact(cls, **kwargs: Any) -> "GeneBertConfig":
+        """For a CPU and some ten thousand sequences: convolutions, BERT 2 layers × 128, Swin 2 stages × 32; 4-mers."""
+        sequence = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
+        region = {"embed_dim": 32, "depths": [1, 1], "num_heads": [2, 4], "drop_path_rate": 0.0}
+        others = {"kmer": 4, "num_conv_layers": 1, "conv_kernel_size": 15, "pooling": "max"}
+        others |= {"num_motif_blocks": 16, "num_fusion_layers": 1}
+        return cls(**_with_sub_configs(kwargs, sequence, region, **others))
+
+    @classmethod
     def small(cls, **kwargs: Any) -> "GeneBertConfig":
         """For two CPU cores: BERT 4 layers × 256, Swin 3 stages × 48."""
         sequence = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
@@ -270,11 +279,11 @@ class GeneBertConfig(PreTrainedConfig):
     @classmethod
     def from_preset(cls, name: str, **kwargs: Any) -> "GeneBertConfig":
         """
-        One of the presets by name: `tiny`, `small` or `base`.
+        One of the presets by name: `tiny`, `compact`, `small` or `base`.
 
         Of `sequence_config` and `region_config` given as dicts, each field replaces the preset's own.
         """
-        presets = {"tiny": cls.tiny, "small": cls.small, "base": cls.base}
+        presets = {"tiny": cls.tiny, "compact": cls.compact, "small": cls.small, "base": cls.base}
         if name not in presets:
             raise ValueError(f"unknown preset {name!r}, expected one of {sorted(presets)}")
         return presets[name](**kwargs)

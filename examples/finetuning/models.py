@@ -166,7 +166,8 @@ def set_training_mode(model: PreTrainedModel, mode: str, new: set[str], lora_ran
     ]
     config = LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules=targets, modules_to_save=modules_to_save)
     adapted: Any = get_peft_model(model, config)
-    adapted.peft_config["default"].base_model_name_or_path = public_name(model.name_or_path)  # it is saved
+    if model.name_or_path:  # it is saved
+        adapted.peft_config["default"].base_model_name_or_path = public_name(model.name_or_path)
     return adapted
 
 

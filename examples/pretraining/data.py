@@ -81,7 +81,7 @@ def make_model(args: argparse.Namespace, atac: AtacSeqSet) -> tuple[GeneBertForP
         model.config.check_motif_bank(bank.fingerprint, len(bank))
     else:
         fields = {
-            "kmer": args.kmer,
+            **({} if args.kmer is None else {"kmer": args.kmer}),
             "stride": args.stride,
             "num_motifs": len(bank),
             "motif_bank_fingerprint": bank.fingerprint,

@@ -28,6 +28,7 @@ def test_base_is_bert_base_and_swin_t():
     ("preset", "hidden_size", "layers", "heads", "embed_dim", "depths", "grid"),
     [
         ("tiny", 64, 2, 2, 16, [1, 1], [8, 32]),
+        ("compact", 128, 2, 4, 32, [1, 1], [16, 32]),
         ("small", 256, 4, 4, 48, [2, 2, 2], [32, 32]),
         ("base", 768, 12, 12, 96, [2, 2, 6, 2], [32, 32]),
     ],
@@ -43,6 +44,11 @@ def test_presets(preset, hidden_size, layers, heads, embed_dim, depths, grid):
     assert (region.embed_dim, list(region.depths), region.image_size) == (embed_dim, depths, grid)
     assert region.num_channels == embed_dim
     assert (config.kmer, config.num_motifs, sequence.vocab_size) == (4, 64, 261)
+
+
+def test_compact_reads_4_mers_by_convolutions():
+    config = GeneBertConfig.compact()
+    assert (config.kmer, config.num_conv_layers, config.conv_kernel_size, config.pooling) == (4, 1, 15, "max")
 
 
 def test_a_preset_can_be_overridden():
@@ -138,7 +144,7 @@ def test_wrong_types_and_names_are_refused(arguments):
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"unknown preset 'large', expected one of \['base', 'small', 'tiny'\]"):
+    with pytest.raises(ValueError, match=r"unknown preset 'large', expected one of \['base', 'compact', 'small', 'tiny'\]"):
         GeneBertConfig.from_preset("large")
 
 
