@@ -8,7 +8,6 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
 from examples.config_overrides import merged, read_overrides
-from examples.model_cards import public_name
 from modeling_genebert import (
     GeneBertConfig,
     GeneBertFeatureExtractor,
@@ -165,10 +164,7 @@ def set_training_mode(model: PreTrainedModel, mode: str, new: set[str], lora_ran
         if name.rsplit(".", 1)[-1] in LORA_TARGETS and not any(f"{name}.".startswith(f"{m}.") for m in modules_to_save)
     ]
     config = LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules=targets, modules_to_save=modules_to_save)
-    adapted: Any = get_peft_model(model, config)
-    if model.name_or_path:  # it is saved
-        adapted.peft_config["default"].base_model_name_or_path = public_name(model.name_or_path)
-    return adapted
+    return get_peft_model(model, config)
 
 
 def new_modules(model: PreTrainedModel, new: set[str]) -> list[str]:

@@ -22,6 +22,7 @@ from examples.push_to_hub import push_run
 from modeling_genebert.configuration_genebert import IGNORE_INDEX
 
 from .data import LIST_SEPARATOR, MULTI_LABEL, PER_BASE, REGRESSION, SINGLE_LABEL, Split, Task
+from .trainer import make_adapter_portable
 
 
 matplotlib.use("Agg")  # write pictures, open no window
@@ -305,7 +306,7 @@ def save_model(trainer: Any) -> None:
         if trainer.is_world_process_zero():
             adapter = Path(trainer.args.output_dir) / "adapter"
             trainer.model.save_pretrained(adapter)
-            (adapter / "README.md").unlink()  # peft's own, without content: the card is that of the run
+            make_adapter_portable(adapter)
         trainer.model = trainer.model.merge_and_unload()
     trainer.save_model()
 

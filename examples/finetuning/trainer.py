@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
+from examples.model_cards import public_name
 from examples.push_to_hub import open_repository, push_folder
 from modeling_genebert.configuration_genebert import IGNORE_INDEX
 from modeling_genebert.heads_genebert import mean_binary_cross_entropy
@@ -99,13 +101,12 @@ class FineTuningTrainer(Trainer):
         return (given[0] + loss) / 2, None if logits is None else (given[1] + logits) / 2, given[2]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Without `training_args.bin`, a pickle that nobody reads (the settings are in `finetune_args.json`), and
-        without the empty card that peft writes."""
+        """Without `training_args.bin`, a pickle that nobody reads: the settings are in `finetune_args.json`."""
         super()._save(output_dir, state_dict)
         folder = Path(output_dir or str(self.args.output_dir))
         (folder / "training_args.bin").unlink(missing_ok=True)
         if hasattr(self.model, "peft_config"):
-            (folder / "README.md").unlink(missing_ok=True)
+            make_adapter_portable(folder)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Make the repository before the training: whether there is a place for the model should be known by then."""
@@ -143,6 +144,16 @@ class FineTuningTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: it is a walk over all parameters at every step."""
         return 0
+
+
+def make_adapter_portable(folder: Path) -> None:
+    """Name the base of saved adapters as others know it; remove the card that peft writes, which says nothing else."""
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if config["base_model_name_or_path"]:
+        config["base_model_name_or_path"] = public_name(config["base_model_name_or_path"])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "README.md").unlink()
 
 
 def turned_round(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import BertConfig, BertForMaskedLM
 
 from examples.finetune import main
+from hub_datasets.files import sha256_of
 from modeling_genebert import GeneBertForSequenceClassification, GeneBertForTokenClassification, GeneBertProcessor
 from tests.modeling_genebert.conftest import bank  # noqa: F401  # a fixture
 from tests.running import ROOT, run_example
@@ -151,11 +152,23 @@ def test_a_run_leaves_everything(finished):
 def test_the_card_has_the_figures(finished):
     folder, results = finished
     card = ModelCard.load(folder / "README.md")
-    found = {(result.dataset_split, result.metric_type): result.metric_value for result in card.data.eval_results}
-    assert found["test", "mcc"] == pytest.approx(results["test_mcc"], abs=1e-5)
+    found = {(result.dataset_split, result.metric_type): result for result in card.data.eval_results}
+    assert found["test", "mcc"].metric_value == pytest.approx(results["test_mcc"], abs=1e-5)
+    interval = found["test", "mcc"].metric_args
+    assert interval["low"] == pytest.approx(results["test_mcc_low"], abs=1e-5)
+    assert interval["high"] == pytest.approx(results["test_mcc_high"], abs=1e-5)
+    assert (interval["confidence_level"], interval["bootstrap_unit"]) == (0.95, "block of 200 kb")
     assert len(found) == 10
-    assert f"| test | auroc | {results['test_auroc']:.3f} |" in card.text
-    assert "- rows: train: 40; validation: 17; test: 15" in card.text
+    span = f"{results['test_auroc_low']:.3f} to {results['test_auroc_high']:.3f}"
+    assert f"| test | auroc | {results['test_auroc']:.3f} | {span} | block of 200 kb |" in card.text
+    checksum = sha256_of(folder.parent / "train.csv")
+    for line in (
+        "| train | 40 |  |",
+        "| test | 15 |  |",
+        f"| train | train.csv | `{checksum}` |",
+        "| precision | fp32 |",
+    ):
+        assert line in card.text.splitlines()
 
 
 def test_the_best_checkpoint_is_what_is_left(finished):
@@ -230,7 +243,7 @@ def test_one_modality(modality, scratch, tmp_path):
     results = main([*arguments, "--output_dir", str(tmp_path / "run")])
     assert "test_mcc" in results
     assert json.loads((tmp_path / "run" / "config.json").read_text())["modality"] == modality
-    assert f"it reads: {modality}" in (tmp_path / "run" / "README.md").read_text()
+    assert f"| it reads | {modality} |" in (tmp_path / "run" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("mode", ["full", "lora", "frozen"])
@@ -259,7 +272,9 @@ def test_from_a_genebert_checkpoint(mode, finished, scratch, tmp_path):
         assert all(
             name.endswith(("query.weight", "value.weight", "q_proj.weight", "v_proj.weight")) for name in others - head
         )
-        assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").exists()
+        adapter = tmp_path / "run" / "adapter"
+        assert {path.name for path in adapter.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+        assert json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == folder.name
     model = GeneBertForSequenceClassification.from_pretrained(tmp_path / "run")
     assert model.config.id2label == {0: "a", 1: "b", 2: "c"}
 
