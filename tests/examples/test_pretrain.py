@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from accelerate import Accelerator
+from huggingface_hub import ModelCard
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -60,15 +61,29 @@ def test_history_and_picture(pretrained):
         assert picture.size[0] > 1000
 
 
-def test_card_says_what_was_held_out(pretrained):
-    card = (pretrained / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: transformers\n")
-    assert "- held-out cell types: sim04" in card
-    assert "- held-out chromosomes: chr3" in card
-    assert "seen_srm_other_locus_visible_auroc" in card
-    rows = [line for line in card.splitlines() if line.startswith(("| seen_", "| unseen_"))]
-    assert len(rows) > 15
-    assert [row for row in rows if not row.split("|")[-2].strip().isdigit()] == []  # blocks of 200 kb
+def test_card_says_what_was_held_out(pretrained, atac_folder):
+    """And with what, at what cost; its figures stand in the metadata with their intervals."""
+    card = ModelCard.load(pretrained / "README.md")
+    results = json.loads((pretrained / "all_results.json").read_text())
+    assert "| validation_unseen_cell_types | 19 | chr3; sim04 |" in card.text
+    assert "| train | 76 | chr1, chr2; sim01, sim02, sim03 |" in card.text
+    assert "| held_out_cell_types | `sim04` |" in card.text
+    peaks = json.loads((atac_folder / "build_info.json").read_text())["inputs"]["peaks"]["sim01"]
+    assert f"| peaks: sim01 | sim01.narrowPeak.gz | `{peaks['sha256']}` |" in card.text
+    for line in ("| learning_rate | 0.0005 |", "| processes | 1 |", "| precision | fp32 |", "| windows seen | 24 |"):
+        assert line in card.text.splitlines()
+    found = {(r.dataset_config, r.metric_name): r for r in card.data.eval_results}
+    for group in ("seen", "unseen"):
+        figure = found[f"{group} cell types", "SRM other locus visible AUROC"]
+        name = f"eval_{group}_srm_other_locus_visible_auroc"
+        assert (figure.dataset_type, figure.dataset_split, figure.metric_type) == ("local", "validation", "auroc")
+        assert figure.metric_value == pytest.approx(results[name], abs=1e-6)
+        assert figure.metric_args["low"] == pytest.approx(results[f"{name}_low"], abs=1e-6)
+        assert figure.metric_args["high"] == pytest.approx(results[f"{name}_high"], abs=1e-6)
+        assert figure.metric_args["bootstrap_unit"] == "block of 200 kb (1)"
+    assert found["seen cell types", "MGM hidden base accuracy"].task_type == "fill-mask"
+    assert "| validation, seen cell types | MGM composition accuracy |" in card.text  # an opponent's
+    assert not [name for _, name in found if "composition accuracy" in name]
 
 
 def test_checkpoint_opens_with_its_bank(pretrained, atac):
@@ -195,3 +210,9 @@ def test_decay_spares_biases_and_norms(atac_folder, tmp_path, monkeypatch):
     decayed, others = groups
     assert decayed["weight_decay"] == 0.1 and min(p.ndim for p in decayed["params"]) == 2
     assert others["weight_decay"] == 0 and {p.ndim for p in others["params"]} == {1}
+
+
+def test_a_model_of_sequences_alone_cannot_match_regions(atac_folder, tmp_path):
+    results = pretrain(atac_folder, tmp_path, "--modality", "sequence")
+    assert results["eval_seen_srm_other_locus_visible_auroc"] == 0.5  # the same score with either matrix
+    assert GeneBertForPreTraining.from_pretrained(tmp_path).config.srm_loss_weight == 0
