@@ -144,7 +144,8 @@ def test_wrong_types_and_names_are_refused(arguments):
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"unknown preset 'large', expected one of \['base', 'compact', 'small', 'tiny'\]"):
+    message = r"unknown preset 'large', expected one of \['base', 'compact', 'small', 'tiny'\]"
+    with pytest.raises(ValueError, match=message):
         GeneBertConfig.from_preset("large")
 
 
