@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
 import numpy as np
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
-from transformers.utils import TensorType, cached_file
+from transformers.utils import CONFIG_NAME, TensorType, cached_file
 
 from .configuration_genebert import MOTIF_ROW_MULTIPLE
 from .dna_genebert import UNKNOWN_BASE, encode_dna
@@ -263,7 +264,22 @@ class GeneBertFeatureExtractor(FeatureExtractionMixin):
                     f"the motif bank {fingerprint}: copy that file there, or pass motif_bank=..."
                 )
             config["motif_bank"] = MotifBank.load(path)
+            _check_model_beside(folder, fingerprint, hub_arguments)
         return config, kwargs
+
+
+def _check_model_beside(folder: str, fingerprint: str, hub_arguments: dict[str, Any]) -> None:
+    """Raise `ValueError` if the model in the same folder or repository reads another motif bank than the extractor."""
+    path = cached_file(folder, CONFIG_NAME, _raise_exceptions_for_missing_entries=False, **hub_arguments)
+    if path is None:
+        return
+    with open(path, encoding="utf-8") as file:
+        expected = json.load(file).get("motif_bank_fingerprint")
+    if expected not in (None, fingerprint):
+        raise ValueError(
+            f"{folder}: its {MOTIFS_FILE_NAME} has fingerprint {fingerprint}, but its model was trained with "
+            f"{expected}: use the processor and the {MOTIFS_FILE_NAME} that were saved with the model"
+        )
 
 
 def _pad(sequences: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -149,3 +149,16 @@ def test_a_fresh_process_loads_it_as_remote_code(processor, tmp_path):
     windows = {f"window_{name}": array for name, array in processor(**REGIONS).items()}
     with np.load(tmp_path / "arrays.npz") as arrays:
         assert_equal(arrays, {**processor(**call), **windows})
+
+
+def test_a_processor_beside_a_model_of_another_bank_is_refused(processor, tmp_path):
+    """Somebody exchanged the bank together with the processor's configuration, which agree with each other."""
+    fingerprint = processor.feature_extractor.motif_bank.fingerprint
+    processor.save_pretrained(tmp_path)
+    for expected in (None, fingerprint):
+        (tmp_path / "config.json").write_text(json.dumps({"motif_bank_fingerprint": expected}))
+        GeneBertProcessor.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"motif_bank_fingerprint": "0" * 64}))
+    message = f"its motifs.safetensors has fingerprint {fingerprint}, but its model was trained with {'0' * 64}"
+    with pytest.raises(ValueError, match=message):
+        GeneBertProcessor.from_pretrained(tmp_path)
