@@ -13,6 +13,8 @@ for all arms.
 |---|---|
 | `genebert` | pooled features of GeneBERT, frozen, for both alleles, and the changes of the squared motif scores, under one linear head: see `disease_risk_genebert.py`. GeneBERT is one or more checkpoints (`--model_name_or_path`), such as those that `benchmarks.gue` trained to tell binding sites: data that the opponents do not have |
 | `deep`, `wide` | the same head on GeneBERT's features alone, and on the motif scores alone |
+| `finetuned` | `GeneBertForVariantEffect`, all of it trained on the effects by `examples/finetune.py`, from the first of the checkpoints: see `disease_risk_finetuned.py` |
+| `finetuned_scratch` | the same model from scratch |
 | `zero_shot` | no training on effects: the mean change of the checkpoints' log-odds (of binding); of checkpoints that classify nothing, the distance between the alleles in their features, which has no sign and is compared with the effect's size |
 | `motif_ridge` | ridge regression on the changes of the best scores of all JASPAR motifs in 31 bp round the variant |
 | `cnn` | two convolutions on the bases of 31 bp with either allele, both strands |
@@ -48,14 +50,17 @@ from hub_datasets.files import sha256_of
 from hub_datasets.vcf import allele_windows
 from modeling_genebert import MotifBank
 
+from .disease_risk_finetuned import WINDOW as FINETUNED_WINDOW
+from .disease_risk_finetuned import fit_finetuned, training_settings
 from .disease_risk_genebert import DEEP_SCALE, PENALTIES, WIDE_WINDOW, WINDOW, checksum, encode, is_classifier
 from .disease_risk_opponents import CNN, RIDGE, LeaveOneGroupOutRidge, base_codes, fit_cnn, motif_scores
 from .report import RESULTS, write_report
 
 
-ARMS = ("genebert", "deep", "wide", "zero_shot", "motif_ridge", "cnn", "motif_sum")
-NEEDS_CHECKPOINT = {"genebert", "deep", "zero_shot"}
-SEEDED = {"cnn"}
+FINETUNED, FINETUNED_SCRATCH = "finetuned", "finetuned_scratch"
+ARMS = ("genebert", "deep", "wide", FINETUNED, FINETUNED_SCRATCH, "zero_shot", "motif_ridge", "cnn", "motif_sum")
+NEEDS_CHECKPOINT = {"genebert", "deep", "zero_shot", FINETUNED}
+SEEDED = {"cnn", FINETUNED, FINETUNED_SCRATCH}
 METRICS = ("pearson", "spearman")
 MIN_BARCODES = 10
 LARGEST_TARGET = 3.0  # standard deviations of an element's effects
@@ -245,10 +250,11 @@ class Arms:
         variants ([`Variants`]): all of them.
         bank ([`MotifBank`]): the motifs.
         checkpoints (`list[str]`): GeneBERT.
+        motifs (`str`): where the bank is from, for models from scratch.
     """
 
-    def __init__(self, variants: Variants, bank: MotifBank, checkpoints: list[str]):
-        self.variants, self.bank, self.checkpoints = variants, bank, checkpoints
+    def __init__(self, variants: Variants, bank: MotifBank, checkpoints: list[str], motifs: str):
+        self.variants, self.bank, self.checkpoints, self.motifs = variants, bank, checkpoints, motifs
 
     @cached_property
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
@@ -287,6 +293,10 @@ class Arms:
         windows = self.variants.windows(int(CNN["width"]))
         return base_codes(windows.sequences)[0], windows.reference, windows.alternate
 
+    @cached_property
+    def finetuned_windows(self) -> Windows:
+        return self.variants.windows(FINETUNED_WINDOW)
+
     def _ridge(self, blocks: list[np.ndarray], penalties: list[float]) -> LeaveOneGroupOutRidge:
         features = np.concatenate([blocks[0] / blocks[0].std(), *blocks[1:]], axis=1)
         return LeaveOneGroupOutRidge(features, self.variants.target, self.variants.group, penalties)
@@ -302,6 +312,11 @@ class Arms:
         if arm == "cnn":
             train = np.flatnonzero(self.variants.group != group)
             return fit_cnn(*self.codes, self.variants.target, train, test, seed), {}
+        if arm in (FINETUNED, FINETUNED_SCRATCH):
+            train = np.flatnonzero(self.variants.group != group)
+            windows, start = self.finetuned_windows, {"checkpoint": self.checkpoints[0]} if arm == FINETUNED else {}
+            alleles = windows.sequences, windows.reference, windows.alternate
+            return fit_finetuned(*alleles, self.variants.target, train, test, seed, motifs=self.motifs, **start), {}
         predicted, penalty = getattr(self, f"{arm}_model").predict(group)
         return predicted, {"penalty": penalty}
 
@@ -317,6 +332,8 @@ def settings_of(arm: str) -> dict[str, Any]:
         "deep": {"window": WINDOW, "penalties": PENALTIES},
         "genebert": {**head, "window": WINDOW, "deep_scale": DEEP_SCALE},
         "zero_shot": {"window": WINDOW},
+        FINETUNED: {"window": FINETUNED_WINDOW, **training_settings(from_scratch=False)},
+        FINETUNED_SCRATCH: {"window": FINETUNED_WINDOW, **training_settings(from_scratch=True)},
     }[arm]
 
 
@@ -344,7 +361,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--release", default="GRCh37", help="genome build whose rows are used")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--groups", nargs="+", help="leave out these alone; all by default")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[42], help="of the CNN")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[42], help="of the CNN and of fine-tuning")
     parser.add_argument("--model_name_or_path", nargs="+", help="GeneBERT: one checkpoint, or several")
     parser.add_argument("--motifs", default="JASPAR2026", help="JASPAR release or motif file")
     parser.add_argument("--output_dir", type=Path, default=RESULTS, help="where the result files go")
@@ -362,11 +379,13 @@ def main(arguments: list[str] | None = None) -> None:
     checkpoints = options.model_name_or_path if needed else []
     has_sign = any(is_classifier(checkpoint) for checkpoint in checkpoints)
     trained_on = {"checkpoints": [checksum(checkpoint) for checkpoint in checkpoints]}
-    arms = Arms(variants, bank, checkpoints)
+    arms = Arms(variants, bank, checkpoints, options.motifs)
     runs: dict[str, dict[str, list[dict[str, float]]]] = {}
     for arm in options.arms:
         seeds = options.seeds if arm in SEEDED else [0]
         settings = {**data, **settings_of(arm), **(trained_on if arm in NEEDS_CHECKPOINT else {})}
+        if arm == FINETUNED:
+            settings["checkpoints"] = settings["checkpoints"][:1]
         runs[arm] = {group: [] for group in groups}
         for group in groups:
             for seed in seeds:

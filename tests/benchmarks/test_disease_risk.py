@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import disease_risk
+from benchmarks import disease_risk, disease_risk_finetuned
 from benchmarks.disease_risk import (
     Variants,
     correlations,
@@ -17,6 +17,7 @@ from benchmarks.disease_risk import (
     run_once,
     summarise,
 )
+from benchmarks.disease_risk_finetuned import fit_finetuned
 from benchmarks.disease_risk_opponents import LeaveOneGroupOutRidge, fit_cnn
 from hub_datasets.disease_risk.mpra import read_mpra
 
@@ -173,6 +174,67 @@ def test_genebert_from_a_checkpoint(mpra_file, pretrained, tmp_path):
     difference = figures["genebert_pearson"] - figures["wide_pearson"]
     assert figures["genebert_minus_wide_pearson"] == pytest.approx(difference)
     assert -1 <= figures["zero_shot_spearman_E1"] <= 1
+
+
+TINY = {
+    **disease_risk_finetuned.MODEL,
+    "kmer": 3,
+    "conv_kernel_size": 5,
+    "sequence_config": {**disease_risk_finetuned.MODEL["sequence_config"], "hidden_size": 32, "num_hidden_layers": 1},
+    "region_config": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "drop_path_rate": 0.0},
+}
+
+
+@pytest.fixture()
+def tiny_training(monkeypatch):
+    monkeypatch.setattr(disease_risk_finetuned, "MODEL", TINY)
+    small = {"max_steps": 2, "per_device_train_batch_size": 16}
+    monkeypatch.setattr(disease_risk_finetuned, "TRAINING", {**disease_risk_finetuned.TRAINING, **small})
+
+
+def test_finetuning_learns_what_a_base_does(atlas_folder, tiny_training, monkeypatch):
+    """Each G that is lost lowers the effect: learnt from some variants, it holds for others."""
+    rng = np.random.default_rng(0)
+    pairs = []
+    for _ in range(300):
+        bases = rng.choice(list("ACGT"), size=21)
+        changed = bases.copy()
+        changed[10] = rng.choice([base for base in "ACGT" if base != bases[10]])
+        pairs.append(("".join(bases), "".join(changed)))
+    sequences = [sequence for pair in pairs for sequence in pair]
+    target = np.array([alt.count("G") - ref.count("G") for ref, alt in pairs]) + np.zeros(300, np.float32)
+    # One strand: on the other a G is a C.
+    options = {"max_steps": 100, "learning_rate": 5e-3, "average_strands": False, "lr_scheduler_type": "constant"}
+    options |= {"reverse_complement_augmentation": False, "per_device_train_batch_size": 32, "warmup_steps": 0}
+    training = {**disease_risk_finetuned.TRAINING, **options}
+    monkeypatch.setattr(disease_risk_finetuned, "TRAINING", training)
+    monkeypatch.setattr(disease_risk_finetuned, "LEARNING_RATE", {"scratch": 5e-3})
+    places = np.arange(0, 600, 2), np.arange(1, 600, 2)
+    train, test = np.arange(240), np.arange(240, 300)
+    motifs = str(atlas_folder / "motifs.safetensors")
+    predicted = fit_finetuned(sequences, *places, target, train, test, seed=0, motifs=motifs)
+    assert predicted.shape == (60,)
+    assert correlations(predicted, target[test])["pearson"] > 0.8
+
+
+def test_finetuned_from_a_checkpoint_and_from_scratch(mpra_file, pretrained, tmp_path, tiny_training):
+    options = ["--mpra", str(mpra_file), "--motifs", str(pretrained / "motifs.safetensors"), "--groups", "E0", "E2"]
+    options += ["--output_dir", str(tmp_path), "--arms", "finetuned_scratch", "finetuned"]
+    main([*options, "--model_name_or_path", str(pretrained)])
+    report = json.loads((tmp_path / "disease_risk.json").read_text())
+    for arm in ("finetuned", "finetuned_scratch"):
+        assert -1 <= report["figures"][f"{arm}_pearson_E0.2"] <= 1
+    files = {file.stem: json.loads(file.read_text()) for file in (tmp_path / "disease_risk").glob("*.json")}
+    assert set(files) == {
+        f"{arm}_{group}_seed42" for arm in ("finetuned", "finetuned_scratch") for group in ("E0", "E2")
+    }
+    assert len(files["finetuned_E0_seed42"]["settings"]["checkpoints"]) == 1
+    assert "checkpoints" not in files["finetuned_scratch_E0_seed42"]["settings"]
+    assert json.loads(files["finetuned_scratch_E0_seed42"]["settings"]["config_overrides"]) == TINY
+    assert (
+        files["finetuned_E0_seed42"]["figures"]["pearson_E0"]
+        != files["finetuned_scratch_E0_seed42"]["figures"]["pearson_E0"]
+    )
 
 
 def test_genebert_needs_a_checkpoint(mpra_file, tmp_path, capsys):
