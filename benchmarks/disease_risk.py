@@ -314,9 +314,19 @@ class Arms:
             return fit_cnn(*self.codes, self.variants.target, train, test, seed), {}
         if arm in (FINETUNED, FINETUNED_SCRATCH):
             train = np.flatnonzero(self.variants.group != group)
-            windows, start = self.finetuned_windows, {"checkpoint": self.checkpoints[0]} if arm == FINETUNED else {}
-            alleles = windows.sequences, windows.reference, windows.alternate
-            return fit_finetuned(*alleles, self.variants.target, train, test, seed, motifs=self.motifs, **start), {}
+            windows = self.finetuned_windows
+            predicted = fit_finetuned(
+                windows.sequences,
+                windows.reference,
+                windows.alternate,
+                self.variants.target,
+                train,
+                test,
+                seed,
+                checkpoint=self.checkpoints[0] if arm == FINETUNED else None,
+                motifs=self.motifs,
+            )
+            return predicted, {}
         predicted, penalty = getattr(self, f"{arm}_model").predict(group)
         return predicted, {"penalty": penalty}
 
