@@ -90,6 +90,7 @@ def write_random_set(folder: Path, bank: MotifBank, num_regions: int) -> None:
                 "sequence": bases.view(f"S{REGION_WIDTH}").ravel().astype(str),
                 "scores": [row.tobytes() for row in scores],
                 "accessibility": accessibility.tolist(),
+                "touching": np.zeros(accessibility.shape, dtype=bool).tolist(),
             }
             writer.write_table(pa.table(columns, schema=schema))
 

@@ -8,7 +8,8 @@ the whole table, the same in every process.
 - SRM, other locus: p and q are of one cell type, both or neither have a next region, and their windows do not
   overlap.
 - SRM, other cell type: p and q lie near each other, p's anchor is closed in q's cell type and q's in p's. Anchors
-  that are open in both are never a negative. Shown without segment B, which may be open in both.
+  that are open in both, or that a peak touches, are never a negative. Shown without segment B, which may be open in
+  both.
 - NGSP: p and q are of one cell type, their next regions agree in GC and in distance from their anchors (by bins),
   and their windows do not overlap.
 """
@@ -42,7 +43,8 @@ class WindowTable:
         next_region (`np.ndarray` of shape `(num_windows,)`): region id of the next open region, -1 = none.
         region_centre (`np.ndarray` of shape `(num_regions,)`): centre of each region in bp.
         region_gc (`np.ndarray` of shape `(num_regions,)`): GC content, 0 to 1.
-        region_open (`np.ndarray` of shape `(num_regions, num_cell_types)`): bool, open in the cell type.
+        region_closed (`np.ndarray` of shape `(num_regions, num_cell_types)`): bool, closed in the cell type: no peak
+            supports the region, and none touches it.
     """
 
     cell_type: np.ndarray
@@ -53,7 +55,7 @@ class WindowTable:
     next_region: np.ndarray
     region_centre: np.ndarray
     region_gc: np.ndarray
-    region_open: np.ndarray
+    region_closed: np.ndarray
 
     def __len__(self) -> int:
         return len(self.anchor)
@@ -118,9 +120,9 @@ def other_cell_type_partners(
         return windows.chrom.astype(np.int32) * num_bins + (centre + shift) // NEIGHBOURHOOD
 
     def closed_in_each_other(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-        p_open_in_q = windows.region_open[windows.anchor[p], windows.cell_type[q]]
-        q_open_in_p = windows.region_open[windows.anchor[q], windows.cell_type[p]]
-        return ~p_open_in_q & ~q_open_in_p
+        p_closed_in_q = windows.region_closed[windows.anchor[p], windows.cell_type[q]]
+        q_closed_in_p = windows.region_closed[windows.anchor[q], windows.cell_type[p]]
+        return p_closed_in_q & q_closed_in_p
 
     return _match(windows, rng, neighbourhood, closed_in_each_other, among)
 

@@ -47,7 +47,8 @@ A row of `regions`:
 | `gc` | share of G and C among the known bases |
 | `sequence` | its {region_width} bases |
 | `scores` | {num_motifs} scores, one a motif, as bytes: `numpy.frombuffer(row["scores"], "<f2")` |
-| `accessibility` | one number a cell type, in the order of `cell_type`: 0 = closed, NaN = open, not measured |
+| `accessibility` | one number a cell type, in the order of `cell_type`: 0 = not open, NaN = open, not measured |
+| `touching` | one bool a cell type: not open, but a peak overlaps the region. Closed = neither |
 
 {background}\
 `motifs.safetensors` holds the motifs in the order of `scores`; `build_info.json` is this card for programs.
@@ -68,7 +69,9 @@ _METHOD = """\
   overlaps one kept before. At most a fraction of {max_n_fraction} of a region's bases are other than A, C, G, T.
 - A region is **open** in a cell type if the summit of one of its peaks lies inside the region. Its **accessibility**
   is the mid-rank (0, 1] of the strongest such peak among all peaks of that cell type's file, before any filtering;
-  0 = closed, NaN = open, but the file has no signal. A closed region may still touch the flank of a peak.
+  0 = not open, NaN = open, but the file has no signal.
+- A region that is not open in a cell type, but overlapped by one of its peaks, is **touching**: it may be accessible
+  in part. All others are **closed**; GeneBERT takes only these for negatives.
 - A **window** is {num_regions} columns of open regions of one cell type round an anchor; only regions within
   {half_span:,} bp of the anchor, centre to centre. The anchors are every open region of a cell type, or every n-th
   with `stride` n (here {stride}).
@@ -83,7 +86,8 @@ _CELL_TYPES = """\
 
 Numbers are median (5th to 95th percentile). Width: of all peaks in the file, bp; the regions are all {region_width} bp
 wide. GC and accessibility: of the open regions; "not measured" are those without accessibility. "Only here": open in
-no other cell type. "Most similar": the cell type with the largest Jaccard index.
+no other cell type. "Touching": not open, but overlapped by a peak. "Most similar": the cell type with the largest
+Jaccard index.
 """
 
 _PEAKS = """\
@@ -271,7 +275,8 @@ def _peak_rows(info: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def _cell_type_rows(info: dict[str, Any], regions: RegionStatistics) -> tuple[list[str], list[list[str]]]:
-    header = ["cell type", "open regions", "only here", "width", "GC", "accessibility", "not measured", "most similar"]
+    header = ["cell type", "open regions", "only here", "touching", "width", "GC", "accessibility", "not measured"]
+    header += ["most similar"]
     rows = []
     jaccard = regions.jaccard
     np.fill_diagonal(jaccard, 0)  # a cell type with itself
@@ -283,6 +288,7 @@ def _cell_type_rows(info: dict[str, Any], regions: RegionStatistics) -> tuple[li
                 cell_type,
                 f"{regions.num_open[index]:,}",
                 f"{regions.num_only[index]:,}",
+                f"{regions.num_touching[index]:,}",
                 _spread(np.array(info["peaks"][cell_type]["widths"]), ".0f"),
                 _spread(regions.gc[index], ".2f"),
                 _spread(regions.accessibility[index], ".2f"),
@@ -290,7 +296,7 @@ def _cell_type_rows(info: dict[str, Any], regions: RegionStatistics) -> tuple[li
                 f"{regions.cell_types[nearest]} ({similarity:.2f})" if similarity else "",
             ]
         )
-    everything = [f"{regions.num_regions:,}", "", "", _spread(regions.gc[-1], ".2f"), "", "", ""]
+    everything = [f"{regions.num_regions:,}", "", "", "", _spread(regions.gc[-1], ".2f"), "", "", ""]
     return header, [*rows, ["all regions", *everything]]
 
 

@@ -59,8 +59,8 @@ class PeakCounts:
 class Consensus:
     """N regions of one width, sorted by chromosome (genome order) and start; bp, 0-based, half-open.
 
-    Which regions are open is kept as a list for each cell type, so memory grows with the open regions of all cell
-    types together, not with regions x cell types.
+    Which regions are open, and which a peak only touches, is kept as a list for each cell type, so memory grows with
+    the open regions of all cell types together, not with regions x cell types. All others are closed.
 
     Attributes:
         region_width: bp.
@@ -73,6 +73,8 @@ class Consensus:
         open_regions: for each cell type, the rows of the regions open in it, int32, sorted.
         accessibility: for each cell type, of those regions: the mid-rank in (0, 1] of the strongest supporting peak
             among all peaks of that cell type's file, NaN where not measured; float32.
+        touching_regions: for each cell type, the rows of the regions that are not open in it, but that one of its
+            peaks overlaps by a base or more, int32, sorted: neither surely open nor surely closed.
         counts: per cell type, what became of its peaks.
     """
 
@@ -85,6 +87,7 @@ class Consensus:
     cell_types: list[str]
     open_regions: list[np.ndarray]
     accessibility: list[np.ndarray]
+    touching_regions: list[np.ndarray]
     counts: dict[str, PeakCounts]
 
     def __len__(self) -> int:
@@ -102,11 +105,23 @@ class Consensus:
             dense[rows[here] - first, column] = values[here]
         return dense
 
+    def touching_of(self, first: int, last: int) -> np.ndarray:
+        """Whether the regions `first` to `last` (exclusive) are touched, but not opened, by a peak of each cell type.
+
+        Returns:
+            bool array of shape `(last - first, C)`.
+        """
+        dense = np.zeros((last - first, len(self.cell_types)), dtype=bool)
+        for column, rows in enumerate(self.touching_regions):
+            dense[rows[slice(*np.searchsorted(rows, [first, last]))] - first, column] = True
+        return dense
+
     def save(self, folder: Path) -> None:
         """Write it to a folder as arrays that many processes can open at no cost."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {name: np.concatenate(getattr(self, name)) for name in _ARRAYS_OF_CELL_TYPES}
-        arrays["ends"] = np.cumsum([len(rows) for rows in self.open_regions])
+        for name in ("open_regions", "touching_regions"):
+            arrays[f"{name}_ends"] = np.cumsum([len(rows) for rows in getattr(self, name)])
         for name, array in arrays.items():
             with written_whole(folder / f"{name}.npy") as stream:
                 np.save(stream, array)
@@ -118,17 +133,22 @@ class Consensus:
     @classmethod
     def load(cls, folder: Path) -> Consensus:
         """Open what `save` wrote; the arrays stay on disk, and memory holds what is used of them."""
-        names = (*_ARRAYS, *_ARRAYS_OF_CELL_TYPES, "ends")
+        names = (*_ARRAYS, *_ARRAYS_OF_CELL_TYPES, *set(_ARRAYS_OF_CELL_TYPES.values()))
         arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
-        ends = arrays.pop("ends")
-        arrays |= {name: np.split(arrays[name], ends[:-1]) for name in _ARRAYS_OF_CELL_TYPES}
+        ends = {name: arrays.pop(name)[:-1] for name in set(_ARRAYS_OF_CELL_TYPES.values())}
+        arrays |= {name: np.split(arrays[name], ends[which]) for name, which in _ARRAYS_OF_CELL_TYPES.items()}
         rest = json.loads((folder / "consensus.json").read_text(encoding="utf-8"))
         counts = {cell_type: PeakCounts(**count) for cell_type, count in rest["counts"].items()}
         return cls(rest["region_width"], rest["chromosomes"], cell_types=list(counts), counts=counts, **arrays)
 
 
 _ARRAYS = ("offsets", "gaps", "chrom", "start")
-_ARRAYS_OF_CELL_TYPES = ("open_regions", "accessibility")
+# Saved one cell type after the other; and where they end.
+_ARRAYS_OF_CELL_TYPES = {
+    "open_regions": "open_regions_ends",
+    "accessibility": "open_regions_ends",
+    "touching_regions": "touching_regions_ends",
+}
 
 
 class GenomeAxis:
@@ -225,12 +245,14 @@ def keep_strongest(position: np.ndarray, strength: np.ndarray, width: int) -> np
 class _PlacedPeaks:
     """One file's peaks that lie within the genome, sorted by summit, and what became of the others.
 
-    15 bytes a peak: this is what grows with the number of peaks while the consensus is made.
+    23 bytes a peak: this is what grows with the number of peaks while the consensus is made.
     """
 
     num_read: int
     widths: list[int]  # bp: PERCENTILES over all peaks that were read
     summit: np.ndarray  # axis position
+    before: np.ndarray  # bp from the peak's first base to its summit, int32
+    after: np.ndarray  # bp from the summit to the peak's end, int32
     rank: np.ndarray  # mid-rank of the signal over the whole file, NaN = not measured
     crosses_end: np.ndarray  # bool: the fixed-width interval reaches beyond the chromosome
     too_many_n: np.ndarray  # bool, of the others: it holds too many N
@@ -247,6 +269,14 @@ class _PlacedPeaks:
         here = slice(*np.searchsorted(self.summit, [start, end]))
         candidate = self.candidate[here]
         return self.summit[here][candidate], np.nan_to_num(self.rank[here][candidate], nan=0.5)
+
+    def overlaps(self, position: np.ndarray, width: int) -> np.ndarray:
+        """bool of shape `(n,)`: whether a peak overlaps the intervals that start at `position` (sorted, apart)."""
+        # A peak overlaps all from the first interval that ends after its start to the last that starts before its end.
+        first = np.searchsorted(position + width, self.summit - self.before, side="right")
+        end = np.searchsorted(position, self.summit + self.after, side="left")
+        steps = np.bincount(first, minlength=len(position) + 1) - np.bincount(end, minlength=len(position) + 1)
+        return np.cumsum(steps[:-1]) > 0
 
 
 def _place(peaks: Peaks, place: str, axis: GenomeAxis, region_width: int, max_n_fraction: float) -> _PlacedPeaks:
@@ -278,6 +308,8 @@ def _place(peaks: Peaks, place: str, axis: GenomeAxis, region_width: int, max_n_
         num_read=len(peaks),
         widths=np.percentile(peaks.end - peaks.start, PERCENTILES, method="inverted_cdf").tolist(),
         summit=(summit + offset)[placed],
+        before=(summit - peaks.start)[placed].astype(np.int32),
+        after=(peaks.end - summit)[placed].astype(np.int32),
         rank=rank[placed],
         crosses_end=crosses_end,
         too_many_n=too_many_n,
@@ -306,7 +338,8 @@ def build_consensus(
     Strength is the mid-rank of a peak's signal within its own file (0.5 where the file has no signal), so that files
     of different depth count alike. A region is open in a cell type if the summit of one of its peaks (the midpoint
     where the summit is unknown) lies inside it. Every peak within the genome can support a region, also one whose own
-    interval could not become a region because it holds too many N or overlaps the blacklist.
+    interval could not become a region because it holds too many N or overlaps the blacklist. A region that is not
+    open, but that a peak overlaps, is touching: it may be accessible in part.
 
     Args:
         axis: the genome's chromosomes.
@@ -325,7 +358,7 @@ def build_consensus(
         placed.append(_place(source.read(), source.place, axis, region_width, max_n_fraction))
 
     position = _keep_strongest_of_all(placed, axis, region_width)
-    open_regions, accessibility, counts = [], [], {}
+    open_regions, accessibility, touching_regions, counts = [], [], [], {}
     for cell_type, peaks in zip(cell_types, placed, strict=True):
         region = np.searchsorted(position, peaks.summit, side="right") - 1
         supports = region >= 0
@@ -334,6 +367,9 @@ def build_consensus(
         rows, first = np.unique(region[supports], return_index=True)
         open_regions.append(rows.astype(np.int32))
         accessibility.append(np.fmax.reduceat(peaks.rank[supports], first) if len(rows) else np.empty(0, np.float32))
+        touches = peaks.overlaps(position, region_width)
+        touches[rows] = False
+        touching_regions.append(np.flatnonzero(touches).astype(np.int32))
         skipped = dict.fromkeys(SKIP_REASONS, 0) | peaks.skipped
         skipped[PAST_END] += int((~supports & peaks.crosses_end).sum())
         skipped[TOO_MANY_N] += int((~supports & peaks.too_many_n).sum())
@@ -353,6 +389,7 @@ def build_consensus(
         cell_types=cell_types,
         open_regions=open_regions,
         accessibility=accessibility,
+        touching_regions=touching_regions,
         counts=counts,
     )
 

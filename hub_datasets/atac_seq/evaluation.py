@@ -405,7 +405,7 @@ def _mean(weights: np.ndarray, values: np.ndarray) -> float:
 def _subset(windows: WindowTable, rows: np.ndarray) -> WindowTable:
     per_window = ("cell_type", "chrom", "start", "end", "anchor", "next_region")
     columns = {name: getattr(windows, name)[rows] for name in per_window}
-    shared = ("region_centre", "region_gc", "region_open")
+    shared = ("region_centre", "region_gc", "region_closed")
     return WindowTable(**columns, **{name: getattr(windows, name) for name in shared})
 
 

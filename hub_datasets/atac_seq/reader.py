@@ -8,6 +8,7 @@ not read as a stream; `load_dataset(..., "windows", streaming=True)` gives the w
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,7 @@ class RegionStore:
         centre (`np.ndarray` of shape `(num_regions,)`): in bp.
         gc (`np.ndarray` of shape `(num_regions,)`): 0 to 1.
         is_open (`np.ndarray` of shape `(num_regions, num_cell_types)`): bool.
+        is_closed (`np.ndarray` of shape `(num_regions, num_cell_types)`): bool; False where a peak touches the region.
         sequences (`MappedRows` of width `region_width`): uint8 letters.
         scores (`MappedRows` of width `num_motifs`): float16, best score of each motif, 0 to 1.
         accessibility (`MappedRows` of width `num_cell_types`): float32, 0 = closed, NaN = open, not measured.
@@ -116,6 +118,7 @@ class RegionStore:
     centre: np.ndarray
     gc: np.ndarray
     is_open: np.ndarray
+    is_closed: np.ndarray
     sequences: MappedRows
     scores: MappedRows
     accessibility: MappedRows
@@ -127,13 +130,24 @@ class RegionStore:
         start = table["start"].to_numpy()
         sequences = MappedRows(regions, "sequence", "uint8")
         accessibility = MappedRows(regions, "accessibility", "float32")
+        is_open = np.concatenate([chunk != 0 for chunk in accessibility.chunks])  # NaN too
+        touching = np.zeros(is_open.size, dtype=bool)
+        if "touching" in regions.column_names:
+            touching = table["touching"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        else:
+            warnings.warn(
+                "the set was built by an earlier version, which does not say what regions a peak touches: these count "
+                "as closed until it is built again",
+                stacklevel=2,
+            )
         return cls(
             chromosomes=chrom.dictionary.to_pylist(),
             chrom=chrom.indices.to_numpy(),
             start=start,
             centre=start + sequences.width // 2,
             gc=table["gc"].to_numpy(),
-            is_open=np.concatenate([chunk != 0 for chunk in accessibility.chunks]),  # NaN too
+            is_open=is_open,
+            is_closed=~is_open & ~touching.reshape(is_open.shape),
             sequences=sequences,
             scores=MappedRows(regions, "scores", "<f2"),
             accessibility=accessibility,
@@ -237,7 +251,7 @@ class AtacSeqSet:
             chrom=self.regions.chrom[columns["anchor"]],
             region_centre=self.regions.centre,
             region_gc=self.regions.gc,
-            region_open=self.regions.is_open,
+            region_closed=self.regions.is_closed,
             **columns,
         )
         return window_table, MappedRows(windows, "region_ids", "int32")

@@ -71,6 +71,7 @@ class RegionStatistics:
         num_both: int64 of shape `(C, C)`, how many regions are open in both of two cell types.
         num_open_in: int64 of shape `(C + 1,)`, how many regions are open in 0, 1, ..., C cell types.
         num_only: int64 of shape `(C,)`, how many regions are open in this cell type only.
+        num_touching: int64 of shape `(C,)`, how many regions are not open, but touched by a peak.
         num_not_measured: int64 of shape `(C,)`, how many open regions have no accessibility.
         gc: PERCENTILES of the share of G and C in open regions, shape `(C + 1, 5)`; the last row is of all regions.
         accessibility: PERCENTILES of it in open regions, shape `(C, 5)`; NaN where nothing is measured.
@@ -84,6 +85,7 @@ class RegionStatistics:
     num_both: np.ndarray
     num_open_in: np.ndarray
     num_only: np.ndarray
+    num_touching: np.ndarray
     num_not_measured: np.ndarray
     gc: np.ndarray
     accessibility: np.ndarray
@@ -167,12 +169,14 @@ def region_statistics(folder: Path, cell_types: list[str], motifs: MotifBank) ->
     accessibility = np.zeros((len(cell_types), _HUNDREDTHS), dtype=np.int64)
     num_open_in = np.zeros(num_groups, dtype=np.int64)
     num_only = np.zeros(len(cell_types), dtype=np.int64)
-    for batch in _batches(folder, "regions", "train", ["gc", "scores", "accessibility"]):
+    num_touching = np.zeros(len(cell_types), dtype=np.int64)
+    for batch in _batches(folder, "regions", "train", ["gc", "scores", "accessibility", "touching"]):
         values = _fixed_size_rows(batch["accessibility"])
         is_open = values != 0  # NaN, open but not measured, is not 0
         num_cell_types = is_open.sum(axis=1)
         num_open_in += np.bincount(num_cell_types, minlength=num_groups)
         num_only += is_open[num_cell_types == 1].sum(axis=0)
+        num_touching += _fixed_size_rows(batch["touching"]).sum(axis=0)
         cell_type, row = np.nonzero(values.T > 0)
         hundredths = _hundredths(values[row, cell_type])
         accessibility += _count(cell_type * _HUNDREDTHS + hundredths, accessibility.shape)
@@ -193,6 +197,7 @@ def region_statistics(folder: Path, cell_types: list[str], motifs: MotifBank) ->
         num_both=num_both,
         num_open_in=num_open_in,
         num_only=num_only,
+        num_touching=num_touching,
         num_not_measured=num_both.diagonal() - accessibility.sum(axis=1),
         gc=_percentiles(gc),
         accessibility=_percentiles(accessibility),

@@ -31,6 +31,7 @@ def region_features(cell_types: list[str]) -> Features:
             "sequence": Value("string"),
             "scores": Value("binary"),
             "accessibility": List(Value("float32"), length=len(cell_types)),
+            "touching": List(Value("bool"), length=len(cell_types)),
         }
     )
 
@@ -76,6 +77,7 @@ def region_table(consensus: Consensus, genome: Genome, motifs: MotifBank, first:
         "sequence": sequences,
         "scores": [row.tobytes() for block in scores for row in block],
         "accessibility": _fixed_lists(consensus.accessibility_of(first, last)),
+        "touching": _fixed_lists(consensus.touching_of(first, last)),
     }
     return _table(columns, region_features(consensus.cell_types))
 

@@ -70,6 +70,7 @@ def test_the_whole_set_by_hand(inputs, motifs, tmp_path, capsys):
     np.testing.assert_allclose(regions["gc"][:], [0.4, 0.6, 0.6, 0.4, 0.5], rtol=1e-6)
     expected = [[5 / 7, np.nan], [1, 0], [1 / 7, 0], [0, np.nan], [6 / 7, 0]]
     np.testing.assert_array_equal(regions["accessibility"][:], np.array(expected, dtype=np.float32))
+    assert regions["touching"][:] == [[False, False]] * 5
     scores = np.array([np.frombuffer(row, "<f2") for row in regions["scores"][:]])
     assert scores.shape == (5, 2)
     np.testing.assert_array_equal(scores[:4], [[1, 0]] * 4)
@@ -175,7 +176,7 @@ def test_unsorted_crlf_gzip_and_lower_case_change_no_row(inputs, motifs, tmp_pat
 
 
 def test_shards_hold_a_fixed_number_of_rows(inputs, motifs, monkeypatch, tmp_path):
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", {"regions": 2, "windows": 2})
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", {"regions": 2, "windows": 2, "background": 2})
     build_atac_seq(**inputs, motifs=motifs, **OPTIONS)
     names = [name for name in digests(inputs["output_dir"]) if name.endswith(".parquet")]
     assert names == [

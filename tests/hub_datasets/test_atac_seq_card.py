@@ -31,7 +31,7 @@ WORDS = ["ACGTTGCA", "AACCAACC"]
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small set in files of two rows."""
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", {"regions": 2, "windows": 2})
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", {"regions": 2, "windows": 2, "background": 2})
     (tmp_path / "peaks").mkdir()
     (tmp_path / "genome.fa").write_text(GENOME)
     (tmp_path / "peaks" / "T|cell.bed").write_text(T_CELL)
@@ -63,7 +63,7 @@ def test_what_the_card_says(built):
         "5 consensus regions of 10 bp, open or closed in 2 cell types",
         "| T\\|cell | 7 | 4 | 0 | 1 | 1 | 0 | 0 | 1 | 4 |",
         "| B (held out) | 2 | 2 | 0 | 0 | 0 | 0 | 0 | 0 | 2 |",
-        "| B | 2 | 1 | 10 (10 to 10) | 0.40 (0.40 to 0.40) |  | 2 | T\\|cell (0.20) |",
+        "| B | 2 | 1 | 0 | 10 (10 to 10) | 0.40 (0.40 to 0.40) |  | 2 | T\\|cell (0.20) |",
         "| all | 9 | 6 | 0 | 1 | 1 | 0 | 0 | 1 | 6 |",
         "| validation | chrB | 1 | 1 | 1 | 1.0 | 10 | 0.0% |",
         "| motifs | two words (2 motifs) |",
@@ -164,7 +164,7 @@ def test_a_file_that_is_missing_is_noticed(built, tmp_path):
 
 @pytest.mark.parametrize(
     ("rows", "category"),
-    [(999, "n<1K"), (1000, "1K<n<10K"), (17_000_000, "10M<n<100M"), (999_999_999, "100M<n<1B"), (10**9, "n>1B")],
+    [(999, "n<1K"), (1000, "1K<n<10K"), (17_000_000, "10M<n<100M"), (999_999_999, "100M<n<1B"), (10**9, "1B<n<10B")],
 )
 def test_size_category(rows, category):
     assert size_category(rows) == category

@@ -153,6 +153,32 @@ def test_saved_and_opened_consensus_is_the_same(tmp_path):
     assert opened.counts == consensus.counts
 
 
+def test_a_peak_that_only_touches_a_region_does_not_open_it(tmp_path):
+    axis = make_axis(tmp_path, "ACGT" * 50, "ACGT" * 50)
+    files = {
+        # Base 70 is the first of b's region 70-80; 120 would be the first of 120-130.
+        "a": peak_file(
+            tmp_path,
+            "a.narrowPeak",
+            [narrow("c1", 50, 71, 9, 60), narrow("c1", 100, 120, 8, 110), narrow("c2", 0, 20, 7, 10)],
+        ),
+        # 64 is the last base of a's region, 115 is past its second one.
+        "b": peak_file(tmp_path, "b.narrowPeak", [narrow("c1", 64, 80, 9, 75), narrow("c1", 115, 130, 8, 125)]),
+        # Its first peak covers all regions between.
+        "c": peak_file(tmp_path, "c.narrowPeak", [narrow("c1", 60, 126, 1, 90), narrow("c1", 180, 190, 5, 185)]),
+    }
+    consensus = build_consensus(axis, files, region_width=10, max_n_fraction=0.0)
+    assert consensus.start.tolist() == [55, 70, 85, 105, 120, 180, 5]
+    touching = [[0, 1, 1], [1, 0, 1], [0, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert consensus.touching_of(0, 7).astype(int).tolist() == touching
+    assert (consensus.accessibility_of(0, 7) > 0).astype(int).tolist() == [
+        *([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0])
+    ]
+    (tmp_path / "saved").mkdir()
+    consensus.save(tmp_path / "saved")
+    assert Consensus.load(tmp_path / "saved").touching_of(1, 5).astype(int).tolist() == touching[1:5]
+
+
 def test_no_common_chromosome(tmp_path):
     axis = make_axis(tmp_path, "ACGT" * 50)
     path = peak_file(tmp_path, "a.bed", ["1\t10\t20", "2\t10\t20"])
@@ -225,6 +251,7 @@ def consensus_of(axis, chrom, start, accessibility, width=10):
         cell_types=[f"type{number}" for number in range(accessibility.shape[1])],
         open_regions=open_regions,
         accessibility=[column[rows] for column, rows in zip(accessibility.T, open_regions, strict=True)],
+        touching_regions=[np.empty(0, dtype=np.int32) for _ in open_regions],
         counts={},
     )
 

@@ -48,9 +48,9 @@ def random_peaks(rng: random.Random, genome: dict[str, str]) -> list[Peak]:
 
 def consensus_in_plain_python(
     genome: dict[str, str], peaks: dict[str, list[Peak]], width: int, max_n_fraction: float
-) -> tuple[list[tuple[str, int]], list[list[float]]]:
-    """Regions (chromosome, start) and accessibility by region and cell type, 0 = closed."""
-    inside: dict[str, list[tuple[str, int, float]]] = {cell_type: [] for cell_type in peaks}
+) -> tuple[list[tuple[str, int]], list[list[float]], list[list[bool]]]:
+    """Regions (chromosome, start); by region and cell type, accessibility (0 = not open), and whether they touch."""
+    inside: dict[str, list[tuple[str, int, int, int, float]]] = {cell_type: [] for cell_type in peaks}
     candidates = []
     for cell_type, its_peaks in peaks.items():
         signals = [peak[4] for peak in its_peaks]
@@ -61,7 +61,7 @@ def consensus_in_plain_python(
             if chrom not in genome or end > len(genome[chrom]):
                 continue
             summit = (start + end) // 2 if summit < 0 else summit
-            inside[cell_type].append((chrom, summit, rank))
+            inside[cell_type].append((chrom, start, end, summit, rank))
             first = summit - width // 2
             if first < 0 or first + width > len(genome[chrom]):
                 continue
@@ -73,14 +73,14 @@ def consensus_in_plain_python(
         if not any(chrom == other and abs(first - start) < width for other, start in regions):
             regions.append((chrom, first))
     regions.sort(key=lambda region: (list(genome).index(region[0]), region[1]))
-    accessibility = []
+    accessibility, touching = [], []
     for name, start in regions:
-        ranks = [
-            [rank for chrom, summit, rank in its_peaks if chrom == name and start <= summit < start + width]
-            for its_peaks in inside.values()
-        ]
+        here = [[peak[1:] for peak in its_peaks if peak[0] == name] for its_peaks in inside.values()]
+        ranks = [[rank for _, _, summit, rank in its_peaks if start <= summit < start + width] for its_peaks in here]
+        overlaps = [any(first < start + width and start < end for first, end, *_ in its_peaks) for its_peaks in here]
         accessibility.append([max(of_cell_type, default=0) for of_cell_type in ranks])
-    return regions, accessibility
+        touching.append([overlap and not its_ranks for overlap, its_ranks in zip(overlaps, ranks, strict=True)])
+    return regions, accessibility, touching
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -104,8 +104,9 @@ def test_consensus_equals_the_rule_in_plain_python(tmp_path: Path, seed: int) ->
 
     axis = GenomeAxis(Genome(tmp_path / "genome.fa"), width)
     consensus = build_consensus(axis, sources, width, max_n_fraction)
-    regions, accessibility = consensus_in_plain_python(genome, peaks, width, max_n_fraction)
+    regions, accessibility, touching = consensus_in_plain_python(genome, peaks, width, max_n_fraction)
     names = [consensus.chromosomes[chrom] for chrom in consensus.chrom]
     found = list(zip(names, consensus.start.tolist(), strict=True))
     assert found == regions
     np.testing.assert_array_equal(consensus.accessibility_of(0, len(consensus)), np.array(accessibility, np.float32))
+    assert consensus.touching_of(0, len(consensus)).tolist() == touching

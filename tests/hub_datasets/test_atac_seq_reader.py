@@ -11,7 +11,7 @@ from datasets import Dataset, concatenate_datasets, load_dataset
 from torch.utils.data import DataLoader
 
 from hub_datasets.atac_seq import build_atac_seq
-from hub_datasets.atac_seq.reader import AtacSeqSet, MappedRows, PreTrainingDataset
+from hub_datasets.atac_seq.reader import AtacSeqSet, MappedRows, PreTrainingDataset, RegionStore
 from modeling_genebert import GeneBertDataCollatorForPreTraining, GeneBertFeatureExtractor
 from modeling_genebert.dna_genebert import encode_dna
 from modeling_genebert.motifs_genebert import MotifBank
@@ -45,6 +45,10 @@ def test_regions(atac, rows):
         np.testing.assert_array_equal(regions.scores.row(number), scores[number])
         np.testing.assert_array_equal(accessibility[number], np.array(row["accessibility"], dtype=np.float32))
         np.testing.assert_array_equal(regions.is_open[number], accessibility[number] > 0)
+        closed = [
+            not (value > 0 or touched) for value, touched in zip(row["accessibility"], row["touching"], strict=True)
+        ]
+        assert regions.is_closed[number].tolist() == closed
     assert atac.cell_types == ["sim01", "sim02", "sim03", "sim04"]
     assert atac.num_regions == 8
     assert len(atac.motif_bank) == 32
@@ -63,9 +67,9 @@ def test_windows_of_each_split(atac, rows):
         np.testing.assert_array_equal(all_ids[:, ANCHOR], windows.anchor)
         same_chromosome = np.array([[row["chrom"] == other["chrom"] for other in rows[split]] for row in rows[split]])
         np.testing.assert_array_equal(windows.chrom[:, None] == windows.chrom, same_chromosome)
-        assert windows.region_open is atac.regions.is_open
+        assert windows.region_closed is atac.regions.is_closed
         # Each anchor is open in its cell type.
-        assert windows.region_open[windows.anchor, windows.cell_type].all()
+        assert atac.regions.is_open[windows.anchor, windows.cell_type].all()
 
 
 def test_splits_together(atac, rows):
@@ -265,3 +269,10 @@ def test_windows_as_a_stream(atac_folder, rows):
     resumed = load_dataset(str(atac_folder), "windows", split="train", streaming=True)
     resumed.load_state_dict(state)
     assert list(resumed) == rows["train"][5:]
+
+
+def test_a_set_of_an_earlier_version_is_opened_with_a_warning(atac_folder, atac, tmp_path):
+    regions = load_dataset(str(atac_folder), "regions", split="train", cache_dir=str(tmp_path))
+    with pytest.warns(UserWarning, match="does not say what regions a peak touches: these count as closed until"):
+        store = RegionStore.from_dataset(regions.remove_columns("touching"))
+    np.testing.assert_array_equal(store.is_closed, ~atac.regions.is_open)

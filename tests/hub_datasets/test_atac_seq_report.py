@@ -26,6 +26,7 @@ CELL_TYPES = ["T $4$", "B", "NK"]
 NAN = np.nan
 # Regions x cell types: T and B share the first two, region 2 is only T's (not measured), region 3 only NK's.
 ACCESSIBILITY = [[0.2, 0.4, 0], [0.6, 0.8, 0], [NAN, 0, 0], [0, 0, 1.0], [1.0, 0.6, 0.5]]
+TOUCHING = [[False, False, True], [False, False, True], [False, True, False], [False] * 3, [False] * 3]
 GC = [0.1, 0.2, 0.304, 0.4, 0.5]
 # Of the motifs with the words ACGTACGT, AAAAAAAA (one family) and ACG, which is too short for any hit.
 SCORES = [[1, 0, 1], [1, 0.2, 1], [0.5, 0, 1], [0, 1, 1], [1, 0, 1]]
@@ -58,6 +59,7 @@ def folder(tmp_path: Path) -> Path:
         "sequence": ["A" * 50] * 5,
         "scores": [np.array(row, "<f2").tobytes() for row in SCORES],
         "accessibility": ACCESSIBILITY,
+        "touching": TOUCHING,
     }
     schema = region_features(CELL_TYPES).arrow_schema
     table = pa.table({name: pa.array(list(values), schema.field(name).type) for name, values in regions.items()})
@@ -88,6 +90,7 @@ def test_region_statistics_by_hand(folder, monkeypatch, rows_per_batch):
     assert regions.num_open_in.tolist() == [0, 2, 2, 1]
     assert regions.num_only.tolist() == [1, 0, 1]
     assert regions.num_not_measured.tolist() == [1, 0, 0]
+    assert regions.num_touching.tolist() == [0, 1, 2]
     np.testing.assert_allclose(regions.jaccard, [[1, 3 / 4, 1 / 5], [3 / 4, 1, 1 / 4], [1 / 5, 1 / 4, 1]])
     # 5th, 25th, 50th, 75th and 95th percentile, to the nearest 0.01, of T, B, NK and all regions
     np.testing.assert_allclose(
@@ -208,7 +211,9 @@ def test_one_cell_type_has_no_overlaps_to_draw(folder):
     for file in (folder / "regions").iterdir():
         table = pq.read_table(file)
         accessibility = pa.array([[1.0]] * len(table), pa.list_(pa.float32(), 1))
-        pq.write_table(table.set_column(7, "accessibility", accessibility), file)
+        touching = pa.array([[False]] * len(table), pa.list_(pa.bool_(), 1))
+        table = table.set_column(7, "accessibility", accessibility).set_column(8, "touching", touching)
+        pq.write_table(table, file)
     regions = region_statistics(folder, ["T $4$"], BANK)
     assert sorted(draw_pictures(folder / "figures", regions, INFO)) == ["cell_types.png", "sharing.png"]
     assert regions.most_enriched(0, 5) == []

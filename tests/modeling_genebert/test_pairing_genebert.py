@@ -43,7 +43,7 @@ def make_windows(num_chromosomes=3, regions_a_chromosome=60, num_cell_types=3, s
         **dict(zip(names, columns, strict=True)),
         region_centre=centre,
         region_gc=rng.random(len(centre)),
-        region_open=is_open,
+        region_closed=~is_open & (rng.random(is_open.shape) < 0.8),  # others are touching
     )
 
 
@@ -89,15 +89,15 @@ def test_other_cell_type_partners(windows):
     for p, q in pairs:
         assert windows.chrom[p] == windows.chrom[q]
         assert windows.cell_type[p] != windows.cell_type[q]
-        assert not windows.region_open[windows.anchor[p], windows.cell_type[q]]
-        assert not windows.region_open[windows.anchor[q], windows.cell_type[p]]
+        assert windows.region_closed[windows.anchor[p], windows.cell_type[q]]
+        assert windows.region_closed[windows.anchor[q], windows.cell_type[p]]
         centres = windows.region_centre[windows.anchor[[p, q]]]
         assert abs(int(centres[0]) - int(centres[1])) < NEIGHBOURHOOD
 
 
 def test_anchors_open_in_both_are_never_a_pair_even_if_nothing_else_is_left():
     windows = make_windows(num_cell_types=2)
-    windows.region_open[:] = True
+    windows.region_closed[:] = False
     assert (other_cell_type_partners(windows, np.random.default_rng(0)) == -1).all()
 
 
@@ -157,8 +157,8 @@ def test_every_window_once_and_what_goes_with_it(windows):
             if windows.cell_type[p] == windows.cell_type[q]:
                 assert not overlap(windows, p, q)
             else:  # hard: shown without segment B
-                assert not windows.region_open[windows.anchor[p], windows.cell_type[q]]
-                assert not windows.region_open[windows.anchor[q], windows.cell_type[p]]
+                assert windows.region_closed[windows.anchor[p], windows.cell_type[q]]
+                assert windows.region_closed[windows.anchor[q], windows.cell_type[p]]
                 assert plan.segment_b[p] == -1 and plan.ngsp_label[p] == -100
         assert (plan.ngsp_label[plan.segment_b == -1] == -100).all()
         positive = plan.ngsp_label == 1
