@@ -20,6 +20,7 @@ import math
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ from modeling_genebert import GeneBertDataCollatorForPreTraining
 
 # Tied weights are saved once; Accelerate would say so at every checkpoint.
 logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
+
+TRAINED_ON_WINDOWS = 500  # a figure at most, on training chromosomes: only to compare with the held-out ones
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -136,12 +139,20 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             batch_size=args.per_device_eval_batch_size,
             max_windows=args.max_eval_windows if final else args.quick_eval_windows,
             intervals=final,
+            by_cell_type=final,
         )
         show_progress = final and accelerator.is_main_process
         held_out = evaluate_pretraining(
             accelerator.unwrap_model(model), collator, atac, "validation", settings, show_progress=show_progress
         )
         figures = {f"eval_{name}": value for name, value in held_out.items()}
+        if final:
+            limit = min(args.max_eval_windows or TRAINED_ON_WINDOWS, TRAINED_ON_WINDOWS)
+            settings = replace(settings, tasks=("srm",), by_cell_type=False, max_windows=limit)
+            trained_on = evaluate_pretraining(
+                accelerator.unwrap_model(model), collator, atac, "train", settings, show_progress=show_progress
+            )
+            figures |= {f"eval_train_chromosomes_{name}": value for name, value in trained_on.items()}
         record(figures)
         if accelerator.is_main_process:
             progress.write(f"step {state.step}: {describe(held_out)}")
@@ -244,7 +255,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         precision = {"no": "fp32"}.get(accelerator.mixed_precision, f"{accelerator.mixed_precision} (mixed)")
         costs = describe_run(accelerator.device, accelerator.num_processes, precision, state.train_seconds)
         costs["windows seen"] = state.step * data.windows_per_update
-        write_report(args, results, state, source, costs, config)
+        trained_types = np.unique(data.windows.cell_type)
+        cell_types = {name: index in trained_types for index, name in enumerate(atac.cell_types)}
+        write_report(args, results, state, source, costs, config, cell_types)
         print(f"Checkpoint, processor, motif bank, curves and results: {args.output_dir}")
         if args.push_to_hub:
             push_run(args.output_dir, args.hub_model_id, private=args.hub_private_repo)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 from huggingface_hub import EvalResult
 
@@ -20,9 +17,8 @@ from hub_datasets.atac_seq.reader import AtacSeqSet
 from modeling_genebert import GeneBertConfig
 
 from .checkpoints import STATE_FILE, TrainingState
+from .pictures import plot_curves, plot_matching
 
-
-matplotlib.use("Agg")  # write pictures, open no window
 
 # On the card; all others are in training_args.json.
 HYPER_PARAMETERS = (
@@ -32,7 +28,8 @@ HYPER_PARAMETERS = (
     *("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight", "config_overrides", "seed"),
 )
 _FIGURE = re.compile(
-    r"eval_(?:(seen|unseen)|cell_type_(.+))_(mgm|ngsp|srm)_((?:other_locus_|other_cell_type_)?(?:visible_|hidden_)?)"
+    r"eval_(train_chromosomes_)?(?:(seen|unseen)|cell_type_(.+))_(mgm|ngsp|srm)_"
+    r"((?:other_locus_|other_cell_type_)?(?:visible_|hidden_)?)"
     r"(loss|auroc|accuracy|hidden_base_accuracy|composition_accuracy|context_model_accuracy|lead_over_composition)"
 )
 
@@ -44,6 +41,7 @@ def write_report(
     data: DataSource,
     costs: dict[str, Any],
     config: GeneBertConfig,
+    cell_types: dict[str, bool],
 ) -> None:
     """Results, log, settings, curves and card, into `output_dir`.
 
@@ -51,11 +49,13 @@ def write_report(
         data (`DataSource`): what was trained on.
         costs (`dict`): hardware and cost, with `windows seen`.
         config (`GeneBertConfig`): of the model.
+        cell_types (`dict[str, bool]`): name -> whether it was seen in training.
     """
     write_json(args.output_dir / "all_results.json", results)
     write_json(args.output_dir / STATE_FILE, asdict(state))
     write_json(args.output_dir / "training_args.json", portable(vars(args)))
     plot_curves(state.log_history, args.output_dir / "learning_curves.png")
+    plot_matching(results, cell_types, args.output_dir / "matching.png")
     write_model_card(args, results, data, costs, config)
 
 
@@ -79,40 +79,6 @@ def describe(figures: dict[str, float]) -> str:
         "hidden ": "seen_srm_other_cell_type_hidden_auroc",
     }
     return ", ".join(f"{text.strip()} {figures[name]:.3f}" for text, name in wanted.items() if name in figures)
-
-
-def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
-    """Training losses, held-out accuracy and held-out AUROCs over steps, as one PNG."""
-    train = [entry for entry in log_history if "mgm_loss" in entry]
-    held_out = [entry for entry in log_history if "eval_seen_mgm_loss" in entry]
-    figure, axes = plt.subplots(2, 2, figsize=(12, 7.5), layout="constrained")
-    (mgm, pairs), (middle, right) = axes
-    for axis, names in ((mgm, ["mgm_loss"]), (pairs, ["ngsp_loss", "srm_loss"])):
-        for name in names:
-            axis.plot([e["step"] for e in train], [e[name] for e in train], label=name.removesuffix("_loss").upper())
-        axis.set(title="Training loss", xlabel="step", ylabel="cross-entropy (nats)")
-    pairs.axhline(math.log(2), color="grey", linewidth=0.8, linestyle=":", label="chance")
-    for name, label in {
-        "hidden_base_accuracy": "GeneBERT",
-        "composition_accuracy": "base composition",
-        "context_model_accuracy": "two-sided context model",
-    }.items():
-        key = f"eval_seen_mgm_{name}"
-        middle.plot([e["step"] for e in held_out], [e[key] for e in held_out], marker=".", label=label)
-    middle.set(title="Hidden bases, held-out chromosomes", xlabel="step", ylabel="accuracy")
-    for key in sorted({key for e in held_out for key in e if key.startswith("eval_seen") and key.endswith("_auroc")}):
-        points = [e for e in held_out if key in e]
-        label = key.removeprefix("eval_seen_").removesuffix("_auroc").replace("_", " ")
-        right.plot([e["step"] for e in points], [e[key] for e in points], marker=".", label=label)
-    right.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    right.set(title="NGSP and SRM, held-out chromosomes", xlabel="step", ylabel="AUROC", ylim=(0.4, 1.0))
-    for axis in axes.ravel():
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=8)
-    partial = path.with_name(f".{path.name}")
-    figure.savefig(partial, dpi=120, format="png")
-    plt.close(figure)
-    partial.rename(path)
 
 
 def write_model_card(
@@ -148,11 +114,14 @@ def write_model_card(
         settings_file="training_args.json",
         figures=figures,
         other_figures=others,
-        figures_note="On held-out chromosomes, of cell types seen and unseen in training. `hidden`: without the "
-        "columns of the segments themselves. Composition and context model are opponents, scored on the same bases. "
-        "Intervals: bootstrap over 200-kb blocks.",
+        figures_note="On held-out chromosomes, where no others are named, of cell types seen and unseen in training. "
+        "`hidden`: without the columns of the segments themselves. Composition and context model are opponents, "
+        "scored on the same bases. Intervals: bootstrap over 200-kb blocks.",
         costs=costs,
-        pictures={"learning curves": "learning_curves.png"},
+        pictures={
+            "learning curves": "learning_curves.png",
+            "AUROC of SRM by cell types and chromosomes, seen and unseen, and for each cell type": "matching.png",
+        },
         limits=["**Trained on simulated data**: it shows that all works, and is good for nothing else."]
         if is_simulated
         else [],
@@ -177,18 +146,19 @@ def training_source(args: argparse.Namespace, atac: AtacSeqSet) -> DataSource:
 
 
 def held_out_figures(results: dict[str, Any], data: DataSource) -> tuple[list[EvalResult], list[EvalResult]]:
-    """The model's own figures for cell types seen and unseen in training; and those of its opponents, and of single
-    cell types."""
+    """The model's own figures for cell types seen and unseen in training; and those of its opponents, of single cell
+    types, and of training chromosomes."""
     own: list[EvalResult] = []
     others: list[EvalResult] = []
     for key in results:
         match = _FIGURE.fullmatch(key)
         if match is None:
             continue
-        group, cell_type, task, kind, metric = match.groups()
+        trained_on, group, cell_type, task, kind, metric = match.groups()
         if metric == "loss" and task != "mgm":  # of pairs, AUROC and accuracy say more
             continue
         name = f"{task.upper()} {kind}{metric}".replace("_", " ").replace("auroc", "AUROC")
+        where = ", training chromosomes" if trained_on else ""
         blocks = results.get(f"{key.removesuffix(metric)}blocks")
         found = figure(
             data,
@@ -198,11 +168,12 @@ def held_out_figures(results: dict[str, Any], data: DataSource) -> tuple[list[Ev
             task_name="masked genome modelling" if task == "mgm" else "next segment and sequence-region matching",
             metric_type=metric,
             metric_name=name,
-            split="validation",
-            config=f"cell type {cell_type}" if cell_type else f"{group} cell types",
+            split="train" if trained_on else "validation",
+            config=(f"cell type {cell_type}" if cell_type else f"{group} cell types") + where,
             unit="block of 200 kb" if blocks is None else f"block of 200 kb ({blocks})",
         )
         if found is not None:
-            is_own = group is not None and metric not in ("composition_accuracy", "context_model_accuracy")
+            is_opponents = metric in ("composition_accuracy", "context_model_accuracy")
+            is_own = group is not None and not trained_on and not is_opponents
             (own if is_own else others).append(found)
     return own, others
