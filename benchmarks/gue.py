@@ -22,7 +22,6 @@ Figures: `SET` is the mean test MCC × 100 over the seeds of the arm `both`, fro
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -36,11 +35,14 @@ from typing import Any
 
 import evaluate
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 import torch
 
+from examples.config_overrides import merged
 from examples.finetune import main as finetune
-from examples.finetuning.models import merged
 from hub_datasets.gue import gue_files, read_gue_csv
+from hub_datasets.splice_sites import build_splice_sites
 
 from .gue_opponents import CNN, TREES, fit_cnn, fit_trees
 from .report import RESULTS, ROOT, describe_commit, describe_machine, is_bf16_fast, write_report
@@ -69,8 +71,8 @@ PUBLISHED_NOTE = (
     "and in later papers, of one seed and without intervals: check them before you publish."
 )
 SPLICE_NOTE = (
-    "`splice` is not comparable: published models were trained on GUE's training file, ours on 80 % of its dev (of "
-    "the distinct sequences, drawn with seed 0), with the rest of dev for selection. Its test is GUE's, without the "
+    "`splice` is not comparable: published models were trained on GUE's training file, ours on 80 % of its dev "
+    "(drawn with seed 0), with the rest of dev for selection. Its test is GUE's, without the "
     "32 rows whose sequence also stands in dev; one in five of those left still shares 100 bp or more with a row of "
     "dev, because neighbouring sites of a gene are in both."
 )
@@ -205,7 +207,7 @@ def run(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[str, A
         raise ValueError(f"{args.data_dir / SETS[name]}: no file for {', '.join(missing)}; expected GUE's own layout")
     with tempfile.TemporaryDirectory() as temporary:
         if name == "splice":
-            files = split_dev(files, Path(temporary))
+            files = split_dev(args.data_dir / SETS[name], Path(temporary))
         start = time.perf_counter()
         if arm in OPPONENT_ARMS:
             figures, settings = run_opponent(files, arm, seed)
@@ -226,34 +228,26 @@ def run(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[str, A
     }
 
 
-def split_dev(files: dict[str, Path], folder: Path) -> dict[str, Path]:
-    """
-    Files for a set without a training file: 80 % of dev's distinct sequences to train on, the others to select on.
+def split_dev(folder: Path, output_dir: Path) -> dict[str, Path]:
+    """Files of GUE's splice sites without a training file, as `python -m hub_datasets.splice_sites` splits its dev.
+
+    80 % of dev are trained on and the others selected on; copies of a sequence stay on one side, and test rows whose
+    sequence stands in dev are left out. The same files always give the same split.
 
     Args:
-        files: GUE's files of `validation` and `test`; a training file is passed over.
-        folder: the new files go here.
+        folder: with `dev.csv` and `test.csv`.
+        output_dir: a folder for the new files.
 
     Returns:
-        New files of `train`, `validation` and `test`, the last without the rows whose sequence stands in dev. The
-        same files always give the same split.
+        New files of `train`, `validation` and `test`.
     """
-    dev, test = (read_gue_csv(files[split]) for split in ("validation", "test"))
-    distinct = list(dict.fromkeys(dev["sequence"]))  # copies of a sequence stay together
-    chosen = np.random.default_rng(0).permutation(len(distinct))[: round(0.8 * len(distinct))]
-    trained_on = {distinct[index] for index in chosen}
-    known = set(distinct)
-    splits: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
-    for sequence, label in zip(dev["sequence"], dev["label"], strict=True):
-        splits["train" if sequence in trained_on else "validation"].append((sequence, label))
-    for sequence, label in zip(test["sequence"], test["label"], strict=True):
-        if sequence not in known:
-            splits["test"].append((sequence, label))
-    print(f"dev alone: {', '.join(f'{split} {len(rows)}' for split, rows in splits.items())} rows", flush=True)
-    for split, rows in splits.items():
-        with open(folder / f"{split}.csv", "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("sequence", "label"), *rows])
-    return {split: folder / f"{split}.csv" for split in splits}
+    built = output_dir / "splice_sites"
+    build_splice_sites(gue_dir=folder, split_dev=True, output_dir=built)
+    files = {split: output_dir / f"{split}.csv" for split in ("train", "validation", "test")}
+    for split, file in files.items():
+        (rows,) = (built / "sequences").glob(f"{split}-*.parquet")
+        pyarrow.csv.write_csv(pyarrow.parquet.read_table(rows), file)
+    return files
 
 
 def run_genebert(
@@ -266,10 +260,13 @@ def run_genebert(
         **TRAINING,
         **SETTINGS[name]["training"],
     }
+    of_set = SETTINGS[name].get("model", {})
     if args.model_name_or_path is not None:
         options["model_name_or_path"] = args.model_name_or_path
+        fields = {field: MODEL[field] for field in ("pooling", "classifier_dropout")}  # not sizes: the checkpoint's
+        options["config_overrides"] = json.dumps(merged(fields, of_set))
     else:
-        options["config_overrides"] = json.dumps(merged(MODEL, SETTINGS[name].get("model", {})))
+        options["config_overrides"] = json.dumps(merged(MODEL, of_set))
     if not torch.accelerator.is_available():
         options["use_cpu"] = True  # said by name, or TrainingArguments refuses bf16
     if is_bf16_fast():
@@ -287,6 +284,8 @@ def run_genebert(
     figures |= {"test_auroc": found["test_auroc"], "num_parameters": found["num_parameters"]}
     for key in ("train_file", "validation_file", "test_file", "output_dir", "cache_dir"):
         options.pop(key, None)  # places on this machine
+    if args.model_name_or_path is not None:
+        options["model_name_or_path"] = Path(args.model_name_or_path).name
     return figures, options
 
 

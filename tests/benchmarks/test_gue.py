@@ -35,12 +35,28 @@ def write_set(folder, sizes, seed=0):
 def gue(tmp_path_factory):
     folder = tmp_path_factory.mktemp("GUE")
     write_set(folder / "tf" / "3", {"train": 64, "dev": 16, "test": 16})
+    write_set(folder / "prom" / "prom_core_tata", {"train": 64, "dev": 16, "test": 16})
     return folder
 
 
 def run(*options):
     command = [sys.executable, "-m", "benchmarks.gue", *map(str, options)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_from_a_checkpoint(gue, pretrained, tmp_path):
+    options = ["--data_dir", gue, "--sets", "prom_core_tata", "--seeds", "0", "--max_steps", 2]
+    options += ["--model_name_or_path", pretrained, "--cache_dir", tmp_path / "cache", "--output_dir", tmp_path]
+    result = run(*options)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "gue" / "prom_core_tata-both-pretrained-seed0.json").read_text())
+    assert found["start"] == "pretrained" and found["settings"]["model_name_or_path"] == pretrained.name
+    assert json.loads(found["settings"]["config_overrides"]) == {
+        "pooling": "max",
+        "num_pooling_bins": 8,
+        "classifier_dropout": 0.5,
+        "sequence_config": {"hidden_dropout_prob": 0.1},
+    }
 
 
 def test_all_arms_once_and_not_again(gue, tmp_path):
@@ -97,19 +113,18 @@ def read_rows(path):
 
 def test_dev_alone_is_split_and_no_test_row_stands_in_it(tmp_path):
     dev, test = random_rows(50, 0), random_rows(20, 1)
-    copies = [dev[7]] * 3
-    files = {"validation": tmp_path / "dev.csv", "test": tmp_path / "test.csv"}
-    write_rows(files["validation"], dev + copies)
-    write_rows(files["test"], [dev[0], *test, (dev[49][0].lower(), dev[49][1])])
-    (tmp_path / "split").mkdir()
-    found = {name: read_rows(path) for name, path in split_dev(files, tmp_path / "split").items()}
+    write_rows(tmp_path / "GUE" / "dev.csv", dev)
+    write_rows(tmp_path / "GUE" / "test.csv", [dev[0], *test, (dev[49][0].lower(), dev[49][1])])
+    splits = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        files = split_dev(tmp_path / "GUE", tmp_path / name)
+        splits.append({split: read_rows(path) for split, path in files.items()})
+    found = splits[0]
     assert found["test"] == test
-    assert sorted(found["train"] + found["validation"]) == sorted(dev + copies)
-    train, validation = ({sequence for sequence, _ in found[name]} for name in ("train", "validation"))
-    assert (len(train), len(validation), len(train & validation)) == (40, 10, 0)
-    assert found["train"] != sorted(found["train"]) and found["train"][:40] != dev[:40]
-    again = {name: read_rows(path) for name, path in split_dev(files, tmp_path / "split").items()}
-    assert again == found
+    assert (len(found["train"]), len(found["validation"])) == (40, 10)
+    assert sorted(found["train"] + found["validation"]) == sorted(dev)
+    assert splits[1] == found
 
 
 def test_splice_is_run_without_a_training_file(tmp_path, capsys):
@@ -120,7 +135,8 @@ def test_splice_is_run_without_a_training_file(tmp_path, capsys):
     options = ["--data_dir", tmp_path / "GUE", "--sets", "splice", "--seeds", "0", "--arms", "both", "trees", "cnn"]
     options += ["--max_steps", 1, "--cache_dir", tmp_path / "cache", "--output_dir", tmp_path]
     report = main([str(option) for option in options])
-    assert "train 48, validation 12, test 30 rows" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "train 48" in out and "validation 12" in out and "test 30" in out
     assert {"splice", "splice_low", "splice_high", "splice_trees", "splice_cnn"} <= set(report["figures"])
     table = (tmp_path / "gue" / "README.md").read_text()
     assert "| tf_4 | splice (not comparable) | tf mean |" in table
