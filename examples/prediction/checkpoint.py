@@ -40,7 +40,8 @@ def open_model(
     Raises:
         ValueError: a checkpoint of another class, one that lacks weights, or with another model's motif bank.
     """
-    architecture = (AutoConfig.from_pretrained(name_or_path).architectures or ["no architecture"])[0]
+    config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+    architecture = (config.architectures or ["no architecture"])[0]
     if architecture not in model_classes:
         raise ValueError(
             f"{name_or_path} was saved as {architecture}, which predicts nothing yet: fine-tune it with "
