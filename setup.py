@@ -17,10 +17,11 @@ EXTRAS = {
     "lora": ["peft>=0.19.1"],
     "quantization": ["bitsandbytes>=0.49", "accelerate>=1.10"],
     "onnx": ["onnx>=1.17", "onnxscript>=0.7", "onnxruntime>=1.20"],
+    "space": ["gradio>=6.6", "logomaker>=0.8.6", "matplotlib>=3.8", "pyarrow>=21"],
 }
 EXTRAS["test"] = [
     *("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "parameterized>=0.9"),
-    *("pyfaidx>=0.8", "pysam>=0.22", "pillow>=10"),
+    *("pyfaidx>=0.8", "pysam>=0.22", "pillow>=10", "playwright>=1.50"),
 ]
 EXTRAS["benchmarks"] = ["lightmotif>=0.10", "memelite>=0.5", "MOODS-python>=1.9.4"]
 EXTRAS["dev"] = ["ruff>=0.11", "mypy>=1.15"]
