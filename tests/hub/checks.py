@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
 from safetensors import deserialize
+
+from tests.running import ROOT
 
 from .repositories import Repository
 
 
+# What begins with a slash, and is not the rest of an address (https://...), of a word (and/or) or of a closing tag.
+ABSOLUTE_PATH = re.compile(r"(?<![\w/:.<*)\]}-])/[\w.-]+/[\w./-]+|(?<!\w)~/\w|\b[A-Z]:\\\\?\w")
 PICKLED_NAMES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".tar", ".zip")
 
 
@@ -24,6 +34,19 @@ def check_no_pickles(repository: Repository) -> None:
             assert not looks_pickled(path, content), f"{path} of {repository.repo_id} holds a pickle"
             if path.endswith(".safetensors"):
                 assert deserialize(content), path
+
+
+def check_no_places(repository: Repository, secrets: Iterable[str] = ()) -> None:
+    """No version of the repository names a place on this machine, or holds a token."""
+    here = {str(ROOT) + os.sep, tempfile.gettempdir() + os.sep, str(Path.home()) + os.sep, *secrets}
+    for commit in repository.commits.values():
+        for path, blob in commit.files.items():
+            content = repository.objects[blob.sha256]
+            found = [text for text in here if text.encode() in content]
+            assert not found, f"{path} of {repository.repo_id} holds {found}"
+            if path.endswith((".json", ".md", ".csv", ".tsv")):
+                absolute = ABSOLUTE_PATH.search(content.decode())
+                assert absolute is None, f"{path} of {repository.repo_id} holds the path {absolute.group()!r}"
 
 
 def changed_files(repository: Repository, number: int = 0) -> set[str]:

@@ -13,11 +13,24 @@ from tests.running import ROOT
 from .server import HubServer
 
 
-# Not even where the packages are installed: what runs then comes from the Hub.
-WITHOUT_PACKAGES = """
-import sys
-for name in ("modeling_genebert", "hub_datasets", "examples"):
+PACKAGES = ("modeling_genebert", "hub_datasets", "examples", "benchmarks", "tests")
+# A process that has torch, transformers and all else that is installed, but none of these packages, installed or not:
+# whatever of GeneBERT runs then comes from the Hub. At its end it is looked whether that is so.
+WITHOUT_PACKAGES = f"""
+import atexit, os, sys
+sys.path[:] = [path for path in sys.path if os.path.realpath(path or ".") != {str(ROOT)!r}]
+sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
+for name in {PACKAGES!r}:
     sys.modules[name] = None
+
+def nothing_came_from_the_checkout(folders={tuple(str(ROOT / name) + os.sep for name in PACKAGES)!r}):
+    files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    found = [file for file in files if os.path.realpath(file).startswith(folders)]
+    if found:
+        print("imported from the checkout:", *found, file=sys.stderr, flush=True)
+        os._exit(1)
+
+atexit.register(nothing_came_from_the_checkout)
 """
 OF_THE_PARENT = ("HF_", "HUGGING", "TRANSFORMERS_", "PYTHONPATH", "PYTEST")
 

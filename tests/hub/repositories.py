@@ -24,6 +24,10 @@ LFS_PATTERNS = [
 ]
 LICENCES = ["apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "bsd-3-clause", "gpl-3.0", "other", "unknown"]
 LISTS_OF_STRINGS = ("tags", "datasets", "metrics", "task_categories", "size_categories", "base_model", "language")
+# As the Hub knows them: what is not among them brings a warning.
+TASK_CATEGORIES = ["text-classification", "token-classification", "fill-mask", "feature-extraction", "other"]
+_STEPS = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
+SIZE_CATEGORIES = ["n<1K", *(f"{low}<n<{high}" for low, high in zip(_STEPS, _STEPS[1:], strict=False)), "n>1T"]
 HUB_ID = re.compile(r"(?:[\w-]+/)?[\w.-]+")  # what the Hub demands of names of models and data sets: no path fits
 
 
@@ -265,7 +269,12 @@ def check_card(text: str, repo_type: str) -> tuple[list[dict[str, str]], list[di
         errors += _check_model_index(f"model-index[{number}]", model)
     if repo_type == "dataset" and any("config_name" not in config for config in card.get("configs", [])):
         errors.append('"configs[0].config_name" is required')
-    return [{"message": message} for message in errors], []
+    warnings = [
+        f'"{name}" must be some of [{", ".join(known)}]'
+        for name, known in (("task_categories", TASK_CATEGORIES), ("size_categories", SIZE_CATEGORIES))
+        if not set(card.get(name, [])) <= set(known)
+    ]
+    return [{"message": message} for message in errors], [{"message": message} for message in warnings]
 
 
 def _check_model_index(where: str, model: dict[str, Any]) -> list[str]:

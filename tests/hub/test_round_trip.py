@@ -15,7 +15,7 @@ from datasets import load_dataset
 
 from examples.push_to_hub import check_run
 
-from .checks import check_no_pickles
+from .checks import check_no_pickles, check_no_places
 
 
 DNA = ["ATTGCCATTGCAACGTTACGATCAGC", "CCGTANNCGATTGCATTACGGATC"]
@@ -43,6 +43,7 @@ STRANGER = """
 import json, sys
 import torch, transformers
 from datasets import load_dataset
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 model_id, bert_id, table_id, tuned_id = sys.argv[1:]
 trust = {"trust_remote_code": True}
 for name in ("AutoConfig", "AutoTokenizer", "AutoFeatureExtractor", "AutoProcessor", "AutoModelForPreTraining",
@@ -53,6 +54,12 @@ for name in ("AutoConfig", "AutoTokenizer", "AutoFeatureExtractor", "AutoProcess
 # The road without custom code gives the same.
 base = transformers.AutoModel.from_pretrained(model_id, **trust).eval()
 processor = transformers.AutoProcessor.from_pretrained(model_id, **trust)
+
+# transformers has no Auto class for the effect of variants.
+variant_class = get_class_from_dynamic_module("modeling_genebert.GeneBertForVariantEffect", model_id)
+variants = variant_class.from_pretrained(model_id, num_labels=1).eval()
+alleles = processor(DNA[:1], alt_sequences=[DNA[0][:9] + "A" + DNA[0][10:]], return_tensors="pt")
+assert variants(**alleles).logits.shape == (1, 1)
 bert = transformers.AutoModel.from_pretrained(bert_id, add_pooling_layer=False).eval()
 tokenizer = transformers.AutoTokenizer.from_pretrained(bert_id)
 assert (type(bert).__name__, type(tokenizer).__module__.split(".")[0]) == ("BertModel", "transformers")
@@ -78,13 +85,23 @@ regions = {name: [values] * 2 for name, values in REGIONS.items()}
 with torch.no_grad():
     inputs = [processor(DNA, padding=True, return_tensors="pt", **options) for options in ({}, regions)]
     print(json.dumps([model.eval()(**batch).logits.tolist() for batch in inputs]))
+    print(json.dumps(base(**inputs[1]).region_pooler_output.tolist()))
 """
 
-# 3. WITH THE PACKAGE: the example fine-tunes the pushed model on the pushed data set, and pushes its run.
+# 3. WITH THE PACKAGE, which needs no trust: the pushed model gives what the stranger got; the example fine-tunes it on
+# the pushed data set, and pushes its run.
 FINETUNE = """
-import sys
+import json, sys
+import torch
 from examples import finetune
-model_id, table_id, run_id = sys.argv[1:]
+from transformers import AutoModel, AutoProcessor
+model_id, table_id, run_id, expected = sys.argv[1:]
+processor, model = AutoProcessor.from_pretrained(model_id), AutoModel.from_pretrained(model_id).eval()
+assert type(model).__module__ == "modeling_genebert.modeling_genebert"
+regions = {name: [values] * 2 for name, values in REGIONS.items()}
+with torch.no_grad():
+    found = model(**processor(DNA, padding=True, return_tensors="pt", **regions)).region_pooler_output
+torch.testing.assert_close(found, torch.tensor(json.loads(expected)), atol=1e-6, rtol=0)
 finetune.main([
     "--model_name_or_path", model_id, "--dataset_name_or_path", table_id, "--output_dir", "run", "--max_steps", "2",
     "--num_bootstrap", "20", "--per_device_train_batch_size", "8", "--use_cpu", "True", "--disable_tqdm", "True",
@@ -97,9 +114,9 @@ THIRD = """
 import csv, json, sys
 import numpy as np, torch
 from datasets import load_dataset
-from huggingface_hub import ModelCard, hf_hub_download
+from huggingface_hub import DatasetCard, HfApi, ModelCard, hf_hub_download
 from transformers import AutoModelForSequenceClassification, AutoProcessor, pipeline
-tuned_id, run_id, atac_id, table_id, *expected = sys.argv[1:]
+model_id, tuned_id, run_id, atac_id, table_id, *expected = sys.argv[1:]
 trust = {"trust_remote_code": True}
 expected, counts = map(json.loads, expected)
 processor = AutoProcessor.from_pretrained(tuned_id, **trust)
@@ -124,10 +141,30 @@ assert rows["train"].features["label"].names == ["other", "promoter"]
 classify = pipeline("dna-classification", model=run_id, **trust)
 found = [{e["label"]: e["score"] for e in classify(sequence)}["promoter"] for sequence in rows["test"]["sequence"]]
 np.testing.assert_allclose(found, predicted, atol=1e-5)
-figures = {(r.dataset_split, r.metric_type): r.metric_value for r in ModelCard.load(run_id).data.eval_results}
-with open(hf_hub_download(run_id, "all_results.json")) as file:
-    results = json.load(file)
-assert abs(figures["test", "accuracy"] - results["test_accuracy"]) < 1e-6, figures
+assert sum(1 for _ in load_dataset(table_id, split="test", streaming=True)) == SPLITS["test"]
+
+# The cards, read back: figures with their intervals, and what was trained on what.
+def read_back(repo_id):
+    with open(hf_hub_download(repo_id, "all_results.json")) as file:
+        return ModelCard.load(repo_id), json.load(file)
+
+def check_figure(result, results, name):
+    values = [result.metric_value, result.metric_args["low"], result.metric_args["high"]]
+    np.testing.assert_allclose(values, [results[name], results[name + "_low"], results[name + "_high"]], atol=1e-6)
+
+card, results = read_back(run_id)
+figures = {(r.dataset_split, r.metric_type): r for r in card.data.eval_results}
+check_figure(figures["test", "accuracy"], results, "test_accuracy")
+assert (card.data.base_model, card.data.datasets) == (model_id, [table_id]), card.data
+revision = HfApi().dataset_info(table_id).sha
+assert figures["test", "accuracy"].dataset_revision == revision and f"commit `{revision}`" in card.text
+assert f'AutoModelForSequenceClassification.from_pretrained("{run_id}")' in card.text
+card, results = read_back(model_id)
+figures = {(r.dataset_config, r.metric_name): r for r in card.data.eval_results}
+figure = figures["unseen cell types", "SRM other locus visible AUROC"]
+check_figure(figure, results, "eval_unseen_srm_other_locus_visible_auroc")
+assert "## Limits" in card.text and "| process-hours |" in card.text and "SHA-256" in card.text
+assert DatasetCard.load(atac_id).data.license == "unknown"
 
 # The pre-training set, whole and as a stream.
 for config, splits in counts.items():
@@ -163,7 +200,9 @@ def test_round_trip(hub, new_client, new_repository, pretrained, atac_folder, ta
     ids = (model_id, bert_id, atac_id, table_id)
     new_client().run(constants("SPLITS") + PUSH, pretrained, atac_folder, tables, *ids, with_packages=True)
     printed = new_client().run(constants("DNA", "REGIONS") + STRANGER, model_id, bert_id, table_id, tuned_id)
-    new_client().run(FINETUNE, model_id, table_id, run_id, with_packages=True)
+    logits, embeddings = printed.splitlines()[-2:]
+    finetune = constants("DNA", "REGIONS") + FINETUNE
+    new_client().run(finetune, model_id, table_id, run_id, embeddings, with_packages=True)
     counts = {
         config: {
             split: rows.num_rows
@@ -171,13 +210,14 @@ def test_round_trip(hub, new_client, new_repository, pretrained, atac_folder, ta
         }
         for config in ("windows", "regions")
     }
-    expected = printed.splitlines()[-1], json.dumps(counts)
     third = new_client(token=None)
-    third.run(constants("DNA", "REGIONS", "SPLITS") + THIRD, tuned_id, run_id, atac_id, table_id, *expected)
+    arguments = (model_id, tuned_id, run_id, atac_id, table_id, logits, json.dumps(counts))
+    third.run(constants("DNA", "REGIONS", "SPLITS") + THIRD, *arguments)
 
     if hub.server is not None:
         for repository in hub.server.repositories.values():
             check_no_pickles(repository)
+            check_no_places(repository, secrets=hub.server.tokens)
         titles = [commit.title for commit in hub.server.repositories["model", run_id].commits.values()]
         assert "Training in progress, step 2" in titles
         assert "End of training" in titles

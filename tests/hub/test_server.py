@@ -122,6 +122,8 @@ def test_a_bad_card_is_refused(server, tokens):
         assert commit(server, tokens["write"], "lab/cards", text_file("README.md", text.encode()))[0] == 400
     assert check_card("# no metadata", "model")[1] != []
     assert check_card("---\nlicense: mit\ntags: [dna]\n---\n", "model") == ([], [])
+    errors, warnings = check_card("---\nsize_categories: [n>1B]\n---\n", "dataset")
+    assert errors == [] and warnings[0]["message"].startswith('"size_categories" must be some of [n<1K, 1K<n<10K,')
     assert "README.md" not in server.repositories["model", "lab/cards"].commit_of("main").files
 
 
