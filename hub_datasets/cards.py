@@ -47,9 +47,8 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 def size_category(rows: int) -> str:
     """The Hub's name for a number of rows."""
-    steps = ["1K", "10K", "100K", "1M", "10M", "100M", "1B"]
-    limits = [10**exponent for exponent in range(3, 10)]
-    above = sum(rows >= limit for limit in limits)
+    steps = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
+    above = sum(rows >= 10**exponent for exponent in range(3, 13))
     if above == 0:
         return "n<1K"
-    return f"{steps[above - 1]}<n<{steps[above]}" if above < len(steps) else "n>1B"
+    return f"{steps[above - 1]}<n<{steps[above]}" if above < len(steps) else "n>1T"

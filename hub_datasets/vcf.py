@@ -75,7 +75,7 @@ class VcfCounts:
         multi_allelic: records with several alternate alleles, which were split.
         renamed: records whose chromosome the genome names otherwise (chr1 for 1, or 1 for chr1).
         skipped: reason -> alternate alleles (where a record is skipped as a whole: records).
-        examples: reason -> the first few, with file and line.
+        examples: reason -> the first few, with the name of the file and the line.
     """
 
     records: int = 0
@@ -91,6 +91,15 @@ class VcfCounts:
         examples = self.examples.setdefault(reason, [])
         if len(examples) < NUM_EXAMPLES:
             examples.append(example)
+
+    def check_build(self, path: str | Path, genome: Genome) -> None:
+        """Raise `ValueError` where most records do not fit the genome: the others fit by chance."""
+        misfits = self.skipped[REF_MISMATCH] + self.skipped[OUTSIDE]
+        if 2 * misfits > self.records:
+            raise ValueError(
+                f"{path}: {misfits} of {self.records} records do not fit the genome {genome.path}{self.reasons()}; "
+                "give the build that the variants were called on"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for a report in JSON."""
@@ -171,7 +180,7 @@ def read_vcf(
             continue
         counts.records += 1
         columns = line.split("\t") if genotypes else line.split("\t", 8)
-        where = f"{path}:{number}"
+        where = f"{Path(path).name}:{number}"  # goes into reports that travel
         problem = _malformed(columns, len(samples) if genotypes else 0)
         if problem:
             counts.skip(MALFORMED, f"{where}: {problem}")

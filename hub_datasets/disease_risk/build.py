@@ -201,6 +201,7 @@ def _from_persons(
     samples, only = match_samples(vcf, labels, sample_labels)
     rows_of_vcf = np.flatnonzero(np.isin(vcf_samples(vcf), samples))
     found = list(read_vcf(vcf, genome, counts, genotypes=True, max_allele_length=options.window_width))
+    counts.check_build(vcf, genome)
     if not found:
         raise ValueError(f"{vcf}: no variants in {counts.records} records{counts.reasons()}")
     columns = variant_columns(found, genome, options.window_width, counts)

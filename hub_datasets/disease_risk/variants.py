@@ -76,7 +76,7 @@ def read_labelled_variants(
     contradictory: set[tuple[str, int, str, str]] = set()
     seen_values: Counter[str] = Counter()
     for variant in read_vcf(vcf, genome, counts, max_allele_length=options.window_width):
-        where = f"{vcf}:{variant.line}: {variant}"
+        where = f"{Path(vcf).name}:{variant.line}: {variant}"  # goes into a report that travels
         value = variant.info.get(name)
         if value is None:
             counts.skip(f"{NO_LABEL} {name}", where)
@@ -100,13 +100,13 @@ def read_labelled_variants(
         else:
             first = found.pop(key)[0]
             contradictory.add(key)
-            counts.skip(CONTRADICTORY, f"{vcf}:{first.line}: {first}")
+            counts.skip(CONTRADICTORY, f"{Path(vcf).name}:{first.line}: {first}")
             counts.skip(CONTRADICTORY, where)
+    counts.check_build(vcf, genome)
     if not found:
-        values = ", ".join(value for value, _ in seen_values.most_common(5)) or f"no INFO field {name}"
-        raise ValueError(
-            f"{vcf}: no variant with a label in {counts.records} records; the labels are {values}{counts.reasons()}"
-        )
+        values = ", ".join(value for value, _ in seen_values.most_common(5))
+        found_values = f"; {name} is {values}" if values else ""
+        raise ValueError(f"{vcf}: no variant with a label in {counts.records} records{found_values}{counts.reasons()}")
     variants, labels = zip(*found.values(), strict=True)
     return list(variants), list(labels), counts
 

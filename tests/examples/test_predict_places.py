@@ -135,7 +135,7 @@ def test_variants(checkpoints, files, variants):
         "position outside of the chromosome": 1,
     }
     (example,) = report["examples_of_skipped"]["REF differs from the genome"]
-    assert example.startswith(f"{variants}:4: chr1-120-")
+    assert example.startswith(f"{variants.name}:4: chr1-120-")
     assert (report["read"], report["predicted"]) == (7, 4)
 
     rows, _ = run(checkpoints["risk"], variants, *options, "--average_strands")

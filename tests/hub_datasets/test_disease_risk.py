@@ -16,6 +16,8 @@ from hub_datasets.disease_risk.variants import significance_label
 from hub_datasets.genome import Genome
 from hub_datasets.task_tables import read_info
 
+from .cards import check_dataset_card
+
 
 VCF_HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 MPRA_HEADER = "Chrom\tPos\tRef\tAlt\tBarcodes\tDNA\tRNA\tCoefficient\tpValue\tElement\tRelease\n"
@@ -163,7 +165,7 @@ def test_another_field_as_label_and_as_number(tmp_path, genome_file):
         ({"window_width": 1}, "window_width=1: expected at least 2 bp"),
         (
             {"label_field": "NONE", "regression": True},
-            "no variant with a label in 1 records; the labels are no INFO field",
+            "no variant with a label in 1 records; skipped: no label: INFO has no",
         ),
         ({}, "all 1 rows have the label 'benign', expected two or more"),
         ({"test_chromosomes": ["chr9"]}, "test_chromosomes: no rows on 'chr9'"),
@@ -203,7 +205,7 @@ def test_clinvar_is_declared(tmp_path, genome_file):
         source="clinvar_grch37", source_dir=folder, genome=genome_file, output_dir=tmp_path / "out"
     )
     assert info["splits"]["variants"]["train"]["rows"] == 2
-    card = (tmp_path / "out" / "README.md").read_text()
+    card = check_dataset_card(tmp_path / "out").text
     assert "public domain" in card and "vcf_GRCh37/clinvar.vcf.gz" in card and info["inputs"]["vcf"]["sha256"] in card
 
 
@@ -231,6 +233,8 @@ def test_simulated_variants(atlas_with_variants, tmp_path):
     main([*options, "--label_field", "EFFECT", "--regression", "--output_dir", str(tmp_path / "effects")])
     lines = [line for line in vcf.read_text().splitlines() if not line.startswith("#")]
     significance = [line.split("CLNSIG=")[1].split(";")[0] for line in lines]
+    for name in ("classes", "effects"):
+        check_dataset_card(tmp_path / name)
     info = read_info(tmp_path / "classes")
     labels = [count["labels"] for count in info["splits"]["variants"].values()]
     skipped = sum(info["skipped"].values())
@@ -316,6 +320,7 @@ def test_mpra_rows(tmp_path):
     info = build_disease_risk(
         mpra=tmp_path / "mpra.tsv", output_dir=tmp_path / "out", window_width=6, test_elements=["E1-flip"]
     )
+    check_dataset_card(tmp_path / "out")
     assert info["groups"] == {"E0": ["E0"], "E1": ["E1", "E1-flip"]} and info["unknown_bases"] == {"E0": 1}
     splits = load_dataset(str(tmp_path / "out"))
     assert set(splits["test"]["element"]) == {"E1", "E1-flip"} and set(splits["train"]["element"]) == {"E0"}
@@ -433,6 +438,7 @@ def test_genotypes_as_rows(cohort, genome_file, tmp_path):
     info = build_disease_risk(
         vcf=vcf, genome=genome_file, sample_labels=labels, window_width=16, output_dir=tmp_path / "out"
     )
+    check_dataset_card(tmp_path / "out")
     assert info["splits"]["persons"]["train"] == {"rows": 4, "labels": {"control": 2, "case": 2}}
     persons = load_dataset(str(tmp_path / "out"), "persons", split="train")
     assert persons[0] == {"id": "p1", "label": 1, "variant_rows": [0, 2], "copies": [2, 1], "not_called": 0}

@@ -5,7 +5,6 @@ import gzip
 import numpy as np
 import pytest
 from datasets import load_dataset
-from huggingface_hub import DatasetCard
 
 from hub_datasets.genome import Genome
 from hub_datasets.promoters import PromoterOptions, Promoters, build_promoters
@@ -14,6 +13,8 @@ from hub_datasets.promoters.build import WINDOWS
 from hub_datasets.promoters.tata import tata_by_motif, tata_by_name
 from hub_datasets.promoters.tss import Promoter, fetch, read_promoters
 from modeling_genebert.dna_genebert import reverse_complement
+
+from .cards import check_dataset_card
 
 
 CHROMOSOME_LENGTH = 60_000
@@ -206,7 +207,7 @@ def test_negatives_are_matched_and_away(built, data, config):
 
 
 def test_card_and_info(built):
-    card = DatasetCard.load(built / "README.md")
+    card = check_dataset_card(built)
     assert [config["config_name"] for config in card.data.to_dict()["configs"]] == [
         *("core_all", "core_tata", "core_notata"),
         *("300_all", "300_tata", "300_notata"),
@@ -385,6 +386,7 @@ def write_gue(folder):
 def test_gue(tmp_path, capsys):
     write_gue(tmp_path / "prom")
     info = build_promoters(gue_dir=tmp_path / "prom", output_dir=tmp_path / "out")
+    check_dataset_card(tmp_path / "out")
     assert list(info["splits"]) == ["300_tata", "core_all"]
     # GGGTT is the other strand of AACCC, TTTTT that of AAAAA.
     assert info["skipped"] == {

@@ -28,6 +28,8 @@ from hub_datasets.splice_sites.sites import (
 from hub_datasets.task_tables import read_info
 from modeling_genebert.dna_genebert import encode_dna, reverse_complement
 
+from .cards import check_dataset_card
+
 
 def write_gtf(path, transcripts):
     """transcripts: (chrom, strand, gene, transcript, exons as 0-based half-open)."""
@@ -226,7 +228,7 @@ def test_info_and_card(built):
     info = read_info(built)
     assert info["sites"]["of these GT or AG"] == info["sites"]["sites"] == info["sites"]["sites with a known window"]
     assert info["inputs"]["gtf"]["file"] == "genes.gtf"
-    card = (built / "README.md").read_text()
+    card = check_dataset_card(built).text
     assert "100.0% of these are GT (donors) or AG (acceptors)" in card
     assert "validation none; test chr3" in card
     assert "decoys, 2 for each site" in card
@@ -392,7 +394,7 @@ def test_gue_dev_split(tmp_path):
     assert tables["test"]["sequence"][:] == [row[0] for number, row in enumerate(test) if number not in (3, 5)]
     both = {*tables["train"]["sequence"], *tables["validation"]["sequence"]}
     assert both == {sequence for sequence, _ in dev}
-    card = (tmp_path / "set" / "README.md").read_text()
+    card = check_dataset_card(tmp_path / "set").text
     assert "**Not comparable with published figures**" in card
     assert "without the 2\nof its rows that stand in its dev too" in card
     other = build_splice_sites(gue_dir=folder, split_dev=True, seed=1, output_dir=tmp_path / "other")

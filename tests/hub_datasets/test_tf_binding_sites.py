@@ -18,6 +18,8 @@ from hub_datasets.tf_binding_sites.experiments import PUBLIC_CHIP_SEQ, find_expe
 from hub_datasets.tf_binding_sites.regions import AccessibleRegions, contexts
 from modeling_genebert import reverse_complement
 
+from .cards import check_dataset_card
+
 
 LENGTH = 4000  # bp of each chromosome of the hand-made genome
 PEAKS = {
@@ -89,6 +91,12 @@ def regions(files, tmp_path_factory):
 
 def load(folder: Path, config: str) -> datasets.DatasetDict:
     return datasets.load_dataset(str(folder), config)
+
+
+@pytest.mark.parametrize("name", ["windows", "regions"])
+def test_cards(name, request):
+    folder, _ = request.getfixturevalue(name)
+    assert "chip-seq" in check_dataset_card(folder).data.tags
 
 
 # Windows round summits
@@ -321,6 +329,7 @@ def test_gue_layout(tmp_path):
         for name in ("train", "dev", "test"):
             (tmp_path / "tf" / number / f"{name}.csv").write_text("sequence,label\nACGTA,1\nTTTTT,0\n")
     build_tf_binding_sites(gue_dir=tmp_path / "tf", output_dir=tmp_path / "set")
+    check_dataset_card(tmp_path / "set")
     assert datasets.get_dataset_config_names(str(tmp_path / "set")) == ["tf_0", "tf_1"]
     rows = load(tmp_path / "set", "tf_1")
     assert rows["validation"][0] == {"sequence": "ACGTA", "label": 1}
