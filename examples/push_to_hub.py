@@ -110,7 +110,8 @@ def push_folder(
     Push the files of a folder that belong on the Hub, unchecked; tries again where the Hub is busy.
 
     Args:
-        repo_type (`str`, defaults to `"model"`): `"model"` or `"dataset"`, which decides what belongs there.
+        repo_type (`str`, defaults to `"model"`): `"model"` or `"dataset"`, which decides what belongs there, or
+            `"space"`, with `files`.
         path_in_repo (`str`, *optional*): folder in the repository, such as `adapter`; default: its root.
         files (`list[str]`, *optional*): patterns of other files than those that belong there by default.
 
@@ -147,9 +148,12 @@ def open_repository(repo_id: str, *, repo_type: str = "model", private: bool | N
     """
     if get_token() is None:
         raise PermissionError(f"{repo_id}: no token: log in with `hf auth login`, or set HF_TOKEN")
+    space_sdk = "gradio" if repo_type == "space" else None
     with clear_refusal(repo_id):
         return with_retries(
-            lambda: HfApi().create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
+            lambda: HfApi().create_repo(
+                repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=space_sdk
+            )
         ).repo_id
 
 

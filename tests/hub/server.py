@@ -405,8 +405,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 _ID = r"(?P<repo_id>[\w.-]+/[\w.-]+)"
-_API = rf"/api/(?P<repo_type>models|datasets)/{_ID}"
-_GIT = rf"/(?:(?P<repo_type>datasets)/)?{_ID}"
+_API = rf"/api/(?P<repo_type>models|datasets|spaces)/{_ID}"
+_GIT = rf"/(?:(?P<repo_type>datasets|spaces)/)?{_ID}"
 _REVISION = r"(?P<revision>[^/]+)"  # a slash in it comes as %2F
 ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("GET", "/api/agent-harnesses", Handler.agent_harnesses),
