@@ -6,9 +6,12 @@ import re
 from importlib.metadata import metadata
 from pathlib import Path
 
+import pytest
 import yaml
+from huggingface_hub import metadata_load
 
 from examples.model_cards import CITATION
+from tests.hub.repositories import check_card
 
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +38,15 @@ def test_the_cards_cite_the_same_paper():
     assert f"author = {{{names}}}" in cited
     assert paper["url"].rsplit("/", 1)[-1] == "2110.05231"
     assert "arXiv:2110.05231" in cited
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("MODEL_CARD.md", "model"), ("hub_datasets/simulated_atlas/README.md", "dataset")]
+)
+def test_metadata_of_the_cards_written_by_hand(path, kind):
+    header = metadata_load(ROOT / path)
+    assert {"license", "tags"} <= set(header)
+    assert check_card((ROOT / path).read_text(), kind) == ([], [])
 
 
 def test_every_package_is_installed():

@@ -24,7 +24,6 @@ from examples.model_cards import (
 from tests.hub.repositories import check_card
 
 
-ROOT = Path(__file__).parents[2]
 RESULTS = {"test_mcc": 0.5, "test_mcc_low": 0.25, "test_mcc_high": 0.75, "test_loss": 1.0, "test_f1": None}
 
 
@@ -193,9 +192,6 @@ def test_a_figure_that_is_not_there():
 
 
 def test_the_parent():
-    header = metadata_load(ROOT / "MODEL_CARD.md")
-    assert (header["library_name"], header["license"]) == ("transformers", "apache-2.0")
-    assert check_card((ROOT / "MODEL_CARD.md").read_text(), "model") == ([], [])
     assert parent_section("Limits").startswith("- **Open regions only.**")
     with pytest.raises(ValueError, match=r"MODEL_CARD\.md: no section 'Speed'"):
         parent_section("Speed")

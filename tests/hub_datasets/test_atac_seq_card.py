@@ -20,6 +20,8 @@ from hub_datasets.atac_seq.report import write_report
 from hub_datasets.cards import size_category
 from modeling_genebert.motifs_genebert import MotifBank
 
+from .cards import check_dataset_card
+
 
 GENOME = ">chrA\n" + "ACGTTGCA" * 25 + "\n>chrB\n" + "AACC" * 25 + "\n"
 # The last three: past the chromosome's end, a duplicate, and one whose region overlaps a stronger one.
@@ -55,6 +57,10 @@ def rewrite(folder: Path, **changes: object) -> DatasetCard:
     info = json.loads((folder / "build_info.json").read_text())
     write_report(folder, info | changes)
     return DatasetCard.load(folder / "README.md")
+
+
+def test_the_card_is_complete(atac_folder):
+    assert check_dataset_card(atac_folder).data.to_dict()["task_categories"] == ["fill-mask"]
 
 
 def test_what_the_card_says(built):
