@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -20,6 +21,8 @@ _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b000300000000000000
 
 def read_line_blocks(path: str | Path, block_size: int = 1 << 24) -> Iterator[bytes]:
     """Read a plain, gzip or bgzip file (told by its content, not its name) in blocks of whole lines.
+
+    A byte order mark at its beginning, as some editors write it, is left out.
 
     Args:
         path: the file.
@@ -43,8 +46,11 @@ def read_line_blocks(path: str | Path, block_size: int = 1 << 24) -> Iterator[by
         raw.seek(0)
         stream: io.BufferedIOBase = gzip.GzipFile(fileobj=raw) if magic[:2] == b"\x1f\x8b" else raw
         try:
+            is_first = True
             while block := stream.read(block_size):
-                yield block + stream.readline()
+                block += stream.readline()
+                yield block.removeprefix(codecs.BOM_UTF8) if is_first else block
+                is_first = False
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path}: truncated or damaged gzip file ({error}); copy or download it again") from error
 

@@ -132,13 +132,11 @@ def read_gue_set(folder: str | Path, labels: Sequence[str]) -> dict[str, dataset
 
 
 def _lines(path: Path) -> Iterator[str]:
-    first = True
     for block in read_line_blocks(path):
         try:
-            text = block.decode("utf-8-sig" if first else "utf-8")
+            text = block.decode("utf-8")
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: not a text file in UTF-8 ({error.reason}), expected a CSV file") from None
-        first = False
         yield from io.StringIO(text, newline="")
 
 

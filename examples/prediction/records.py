@@ -448,6 +448,7 @@ def _read_variants(path: Path, counts: Counts, genome: Genome, width: int) -> It
         )
         if usable(record, counts):
             yield record
+    vcf.check_build(path, genome)
     for reason, number in vcf.skipped.items():
         counts.read += number
         counts.skipped[reason] += number

@@ -112,14 +112,15 @@ def read_mpra(path: str | Path, release: str = "GRCh37", min_barcodes: int = 10)
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing, the release is not there, a line is malformed, or an element is given two
-            bases at one position, or two chromosomes.
+        ValueError: a column is missing, the release is not there, a line is malformed, a variant stands there twice,
+            or an element is given two bases at one position, or two chromosomes.
     """
     rows: list[tuple[str, int, str, str, float, int, float]] = []
     bases: dict[str, dict[int, str]] = {}
     chroms: dict[str, str] = {}
     skipped: Counter[str] = Counter()
     releases: dict[str, None] = {}
+    lines_of_variants: dict[tuple[str, int, str], int] = {}
     columns: list[str] = []
     for number, line in _lines(path):
         values = line.split("\t")
@@ -163,16 +164,23 @@ def read_mpra(path: str | Path, release: str = "GRCh37", min_barcodes: int = 10)
             raise ValueError(
                 f"{path}:{number}: Ref of element {name} at Pos {row['Pos']} is {ref}, before {bases[name][position]}"
             )
+        if (before := lines_of_variants.setdefault((name, position, alt), number)) != number:
+            raise ValueError(
+                f"{path}:{number}: the variant of element {name} at Pos {row['Pos']} to {row['Alt']} stands in line "
+                f"{before} too; give each once"
+            )
         if not math.isfinite(effect):
             skipped[NO_EFFECT] += 1
         elif barcodes < min_barcodes:
             skipped[FEW_BARCODES] += 1
         else:
             rows.append((name, position, ref, alt.replace(DELETION, ""), effect, barcodes, p_value))
+    if not columns:
+        raise ValueError(f"{path}: empty file, expected a header with the columns {', '.join(MPRA_COLUMNS)}")
     if not rows:
         raise ValueError(
             f"{path}: no variant of release {release!r} with {min_barcodes} or more barcodes; the file has the "
-            f"releases {name_some(releases)}"
+            f"releases {name_some(releases) or '(no lines after the header)'}"
         )
     element, position_of, ref_of, alt_of, effect_of, barcodes_of, p_value_of = zip(*rows, strict=True)
     return MpraTable(
@@ -196,10 +204,6 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
             number += 1
             if line.strip():
                 yield number, line.removesuffix("\r")
-
-
-def _number(text: str) -> float:
-    return math.nan if text in MISSING else float(text)
 
 
 def _make_elements(chroms: dict[str, str], bases: dict[str, dict[int, str]]) -> dict[str, Element]:

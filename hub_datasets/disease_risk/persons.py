@@ -51,7 +51,7 @@ def read_csv(path: str | Path, needed: tuple[str, ...]) -> list[tuple[int, dict[
     Raises:
         ValueError: columns are missing (those found are named), or a row has another number of cells.
     """
-    text = b"".join(read_line_blocks(path)).decode("utf-8-sig", errors="replace")
+    text = b"".join(read_line_blocks(path)).decode("utf-8", errors="replace")
     reader = csv.reader(text.splitlines())
     header = next(reader, [])
     if missing := [name for name in needed if name not in header]:
