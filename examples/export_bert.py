@@ -16,19 +16,23 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import ModelCard, ModelCardData
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, Python looks in examples/ only
+
+from examples.model_cards import TAGS, hub_id, parent_section, public_name
 
 
 TOLERANCE = 1e-5
 CARD = """---
-library_name: transformers
-license: apache-2.0
-tags: [biology, genomics, dna, genebert, bert]
-pipeline_tag: feature-extraction
+{metadata}
 ---
 
 # The sequence encoder of GeneBERT
@@ -44,8 +48,13 @@ model = AutoModel.from_pretrained("PATH_OR_HUB_ID"{options})
 states = model(**tokenizer("ACGTACGTTTGCATCG", return_tensors="pt")).last_hidden_state
 ```
 
-A research model: not validated for clinical use.
-"""
+## Intended use
+
+{use}
+## Limits
+
+- **No regions**: what the checkpoint learnt of them is left out.
+{limits}"""
 
 
 def export_bert(model_name_or_path: str | Path, output_dir: str | Path) -> Path:
@@ -74,15 +83,25 @@ def export_bert(model_name_or_path: str | Path, output_dir: str | Path) -> Path:
 
     is_bert = type(encoder).__name__ == "BertModel"
     options = {"add_pooling_layer": False} if is_bert else {}
+    metadata = ModelCardData(
+        library_name="transformers",
+        license="apache-2.0",
+        pipeline_tag="feature-extraction",
+        tags=[*TAGS, "bert"],
+        base_model=hub_id(source),
+    )
     card = CARD.format(
-        source=Path(source).name if Path(source).exists() else source,
+        metadata=metadata.to_yaml(),
+        source=public_name(source),
+        use=parent_section("Use"),
+        limits=parent_section("Limits"),
         model_class=type(encoder).__name__,
         kmer=model.config.kmer,
         stride=model.config.stride,
         max_length=tokenizer.model_max_length,
         options="".join(f", {name}={value}" for name, value in options.items()),
     )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    ModelCard(card).save(folder / "README.md")
     check_export(model, tokenizer, folder, options)
     return folder
 

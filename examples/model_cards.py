@@ -7,6 +7,7 @@ A card says what was trained on what, how, at what cost, and how well it does; i
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -333,7 +334,8 @@ def figure(
     Returns:
         None where the figure is missing or undefined.
     """
-    value, low, high = (results.get(name) for name in (key, f"{key}_low", f"{key}_high"))
+    found = [results.get(name) for name in (key, f"{key}_low", f"{key}_high")]
+    value, low, high = (None if number is None or math.isnan(number) else number for number in found)
     if value is None:
         return None
     interval = None

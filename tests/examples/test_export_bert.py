@@ -54,6 +54,7 @@ def test_its_card(exported):
     assert "as an ordinary BertModel" in card.text
     assert "Tokens are 3-mers, 1 bp apart; at most 40 tokens" in card.text
     assert "add_pooling_layer=False" in card.text
+    assert "**Open regions only.**" in card.text  # the parent's words
 
 
 def test_what_differs_is_refused(checkpoint, exported):

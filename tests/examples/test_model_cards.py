@@ -24,7 +24,14 @@ from examples.model_cards import (
 from tests.hub.repositories import check_card
 
 
-RESULTS = {"test_mcc": 0.5, "test_mcc_low": 0.25, "test_mcc_high": 0.75, "test_loss": 1.0, "test_f1": None}
+RESULTS = {
+    "test_mcc": 0.5,
+    "test_mcc_low": 0.25,
+    "test_mcc_high": 0.75,
+    "test_loss": 1.0,
+    "test_f1": None,
+    "test_nan": float("nan"),
+}
 
 
 def make_card(**changes):
@@ -186,8 +193,8 @@ def test_the_class_that_transformers_does_not_have():
 
 def test_a_figure_that_is_not_there():
     kind = {"task_type": "x", "task_name": "x", "metric_type": "f1", "metric_name": "F1", "split": "test"}
-    assert figure(DataSource(name="tables"), RESULTS, "test_f1", **kind) is None
-    assert figure(DataSource(name="tables"), RESULTS, "test_auroc", **kind) is None
+    for key in ("test_f1", "test_nan", "test_auroc"):  # undefined, in either way, or not there
+        assert figure(DataSource(name="tables"), RESULTS, key, **kind) is None
     assert figure(DataSource(name="tables"), RESULTS, "test_loss", **kind).metric_args is None
 
 
