@@ -20,6 +20,7 @@ from tests.running import ROOT
 
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright: pip install it")
+app = pytest.importorskip("examples.space.app", reason="the page needs gradio: pip install genebert[space]")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((path for name in BROWSERS if (path := shutil.which(name)) is not None), None)
@@ -108,9 +109,12 @@ def wait_for_status(page, text):
 
 def cells(page):
     """The table of predictions as it is shown, without its header."""
-    rows = page.locator("#table tbody tr").all()
-    texts = [[cell.inner_text().strip() for cell in row.locator("td").all()] for row in rows]
-    return [row for row in texts if any(row)]  # gradio measures widths with a row that is not shown
+    shown = page.locator("#table [data-row][data-col]")
+    shown.first.wait_for()
+    rows = {}
+    for cell in shown.all():
+        rows.setdefault(int(cell.get_attribute("data-row")), []).append(cell.inner_text().strip())
+    return [rows[number] for number in sorted(rows)]
 
 
 def picture(page, name):
@@ -230,10 +234,14 @@ def test_after_an_error_it_goes_on(page, checkpoints, tmp_path):  # noqa: F811
 
 
 def test_a_checkpoint_that_is_not_there():
-    command = [sys.executable, str(ROOT / "examples" / "space" / "app.py"), "--model_name_or_path", "lab/missing"]
-    finished = subprocess.run(command, capture_output=True, text=True)
-    assert finished.returncode == 1
-    assert finished.stderr.strip().splitlines()[-1].startswith("No checkpoint 'lab/missing': neither a folder nor")
+    with pytest.raises(SystemExit, match="No checkpoint 'lab/missing': neither a folder nor found on the Hub"):
+        app.main(["--model_name_or_path", "lab/missing"])
+
+
+def test_checkpoints_of_a_space(monkeypatch):
+    monkeypatch.setenv("GENEBERT_CHECKPOINT", "lab/promoters lab/splice")
+    assert app.parse_args([]).model_name_or_path == ["lab/promoters", "lab/splice"]
+    assert app.parse_args(["--model_name_or_path", "runs/demo"]).model_name_or_path == ["runs/demo"]
 
 
 def test_it_is_laid_out_as_a_space():
