@@ -86,25 +86,35 @@ def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: i
 
 
 class GeneBertPooledFeatures(nn.Module):
-    """One vector BH from the pooled sequence s, the pooled regions r and (with cross-attention fusion) s·r."""
+    """One vector BH from the pooled sequence s, the pooled regions r and (with cross-attention fusion) s·r.
 
-    def __init__(self, config: GeneBertConfig):
+    The product is what matches a sequence with a column: s and r of segment A and the anchor's column; or, with
+    `of_next`, of segment B and the column after it, by the same poolers, so that what one match teaches serves both.
+    """
+
+    def __init__(self, config: GeneBertConfig, of_next: bool = False):
         super().__init__()
+        self.of_next = of_next
         self.with_product = config.fusion_type == "cross_attention"
         self.dense = nn.Linear((3 if self.with_product else 2) * config.hidden_size, config.hidden_size)
 
     def forward(self, output: GeneBertModelOutput) -> torch.Tensor:
         s, r = output.pooler_output, output.region_pooler_output
         assert s is not None and r is not None
-        return F.gelu(self.dense(torch.cat([s, r, s * r] if self.with_product else [s, r], dim=-1)))
+        features = [s, r]
+        if self.with_product:
+            matched = (output.next_pooler_output, output.next_region_pooler_output) if self.of_next else (s, r)
+            assert matched[0] is not None and matched[1] is not None
+            features.append(matched[0] * matched[1])
+        return F.gelu(self.dense(torch.cat(features, dim=-1)))
 
 
 class GeneBertPooledHead(nn.Sequential):
-    """Scores `(batch_size, num_labels)` from the pooled vectors."""
+    """Scores `(batch_size, num_labels)` from the pooled vectors; `of_next`: see [`GeneBertPooledFeatures`]."""
 
-    def __init__(self, config: GeneBertConfig, num_labels: int):
+    def __init__(self, config: GeneBertConfig, num_labels: int, of_next: bool = False):
         super().__init__(
-            GeneBertPooledFeatures(config),
+            GeneBertPooledFeatures(config, of_next),
             nn.Dropout(config.classifier_dropout),
             nn.Linear(config.hidden_size, num_labels),
         )

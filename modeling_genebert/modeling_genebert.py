@@ -60,10 +60,12 @@ class GeneBertModel(GeneBertPreTrainedModel):
     Args:
         config ([`GeneBertConfig`]): the configuration.
         add_pooling_layer (`bool`, defaults to `True`): without, `pooler_output` and `region_pooler_output` are None.
+        pool_next (`bool`, defaults to `False`): pool segment B and the regions round its column, too.
     """
 
-    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool = True):
+    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool = True, pool_next: bool = False):
         super().__init__(config)
+        self.pools_next = pool_next
         sequence_class: Any = MODEL_MAPPING[type(config.sequence_config)]
         # Pooling happens after fusion: a pooler inside the encoder would only be dead weight.
         without_pooler = "add_pooling_layer" in inspect.signature(sequence_class.__init__).parameters
@@ -76,7 +78,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         self.encoder_takes_segments = "token_type_ids" in inspect.signature(sequence_class.forward).parameters
         self.stem = GeneBertSequenceStem(config) if config.num_conv_layers else None
         self.max_num_tokens = max_num_tokens(self.sequence_encoder, config.conv_pool_size if self.stem else 1)
-        self.region_encoder = GeneBertRegionEncoder(config, add_pooling_layer)
+        self.region_encoder = GeneBertRegionEncoder(config, add_pooling_layer, pool_next)
         num_layers = config.num_fusion_layers if config.fusion_type == "cross_attention" else 0
         self.fusion = nn.ModuleList(GeneBertFusionLayer(config) for _ in range(num_layers))
         self.fusion_norm = nn.LayerNorm(config.hidden_size, eps=1e-6) if num_layers else nn.Identity()
@@ -196,17 +198,25 @@ class GeneBertModel(GeneBertPreTrainedModel):
             states_BTH = layer(states_BTH, regions.last_hidden_state)
         states_BTH = self.fusion_norm(states_BTH)
         states_BTH = states_BTH if self.stem is None else self.stem.unpool(states_BTH, stem_BTH)
-        pooled = None if self.pooler is None else self.pooler(states_BTH, attention_mask, token_type_ids)
-        pooled_regions = regions.pooler_output
-        if overflow_to_sample_mapping is not None and pooled is not None and pooled_regions is not None:
+        pooled: dict[str, Any] = {}
+        if self.pooler is not None:
+            pooled["pooler_output"] = self.pooler(states_BTH, attention_mask, token_type_ids)
+            pooled["region_pooler_output"] = regions.pooler_output
+        if self.pooler is not None and self.pools_next:
+            segments_BT = torch.zeros_like(states_BTH[..., 0]) if token_type_ids is None else token_type_ids
+            is_b_BT = segments_BT == 1 if attention_mask is None else (segments_BT == 1) & attention_mask.bool()
+            pooled["next_pooler_output"] = self.pooler(states_BTH, is_b_BT, torch.zeros_like(segments_BT))
+            pooled["next_region_pooler_output"] = regions.next_pooler_output
+        if overflow_to_sample_mapping is not None:
             is_token_BT = torch.ones_like(states_BTH[..., 0]) if attention_mask is None else attention_mask
             num_tokens_B = is_token_BT.sum(dim=1, dtype=torch.float32)
-            pooled = pool_windows(pooled, overflow_to_sample_mapping, num_tokens_B)
-            pooled_regions = pool_windows(pooled_regions, overflow_to_sample_mapping, num_tokens_B)
+            pooled = {
+                name: pool_windows(vectors, overflow_to_sample_mapping, num_tokens_B)
+                for name, vectors in pooled.items()
+            }
         return GeneBertModelOutput(
             last_hidden_state=states_BTH,
-            pooler_output=pooled,
-            region_pooler_output=pooled_regions,
+            **pooled,
             region_hidden_state=regions.last_hidden_state,
             hidden_states=sequence.hidden_states,
             attentions=sequence.attentions,
@@ -221,9 +231,9 @@ class _WithMaskedPredictionHead(GeneBertPreTrainedModel):
     _tp_plan = {"predictions.decoder": "colwise_gather_output"}  # the embeddings' weights, which are sharded too
     _tied_weights_keys = {"predictions.decoder.weight": "genebert.sequence_encoder.embeddings.word_embeddings.weight"}
 
-    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool):
+    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool, pool_next: bool = False):
         super().__init__(config)
-        self.genebert = GeneBertModel(config, add_pooling_layer)
+        self.genebert = GeneBertModel(config, add_pooling_layer, pool_next)
         self.predictions = GeneBertMaskedPredictionHead(config)
         # The name of the embedding differs between encoders, so the tie is made for the one at hand.
         embeddings = self.get_input_embeddings()
@@ -241,8 +251,8 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
     """GeneBERT with its three self-supervised heads: MGM, NGSP and SRM."""
 
     def __init__(self, config: GeneBertConfig):
-        super().__init__(config, add_pooling_layer=True)
-        self.ngsp_head = GeneBertPooledHead(config, num_labels=2)
+        super().__init__(config, add_pooling_layer=True, pool_next=True)
+        self.ngsp_head = GeneBertPooledHead(config, num_labels=2, of_next=True)
         self.srm_head = GeneBertPooledHead(config, num_labels=2)
         self.post_init()
 

@@ -19,6 +19,9 @@ class GeneBertModelOutput(ModelOutput):
         pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): the sequence, pooled; where rows are
             windows of samples, `(num_samples, hidden_size)`, as is `region_pooler_output`.
         region_pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): the regions, pooled.
+        next_pooler_output, next_region_pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`,
+            returned with `pool_next=True`): segment B pooled as if it were segment A, and the regions pooled as if the
+            column after the anchor's were the anchor's.
         region_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_region_tokens, hidden_size)`):
             Region tokens: Swin's cells, then one token per column (a single "no region" token without regions).
         hidden_states (`tuple`, returned when `output_hidden_states=True`): the sequence encoder's.
@@ -29,6 +32,8 @@ class GeneBertModelOutput(ModelOutput):
     last_hidden_state: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
     region_pooler_output: torch.Tensor | None = None
+    next_pooler_output: torch.Tensor | None = None
+    next_region_pooler_output: torch.Tensor | None = None
     region_hidden_state: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None

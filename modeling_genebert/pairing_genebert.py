@@ -11,7 +11,8 @@ the whole table, the same in every process.
   that are open in both, or that a peak touches, are never a negative. Shown without segment B, which may be open in
   both.
 - NGSP: p and q are of one cell type, their next regions agree in GC and in distance from their anchors (by bins),
-  and their windows do not overlap.
+  and their windows do not overlap. Asked only where the matrix shown is p's own: in another one there is no column
+  that could tell. Next regions are exchanged there all the same, or SRM could be told from A and B alone.
 """
 
 from __future__ import annotations
@@ -217,9 +218,11 @@ def training_plan(
     swap_next = next_region_partners(windows, rng, follows)
     # A segment B that also stands in the swapped window would give a negative away.
     apart = (partner < 0) | windows.disjoint(swap_next, partner)
-    asked = (swap_next >= 0) & apart & apart[swap_next]
-    ngsp_label = np.where(asked, rng.integers(2, size=count), IGNORE).astype(np.int8)
-    segment_b = np.where(ngsp_label == 0, windows.next_region[swap_next], windows.next_region)
+    # Both have an SRM partner, too, or one of them would show its own matrix more often.
+    in_pairs = (swap_next >= 0) & (partner >= 0) & (partner[swap_next] >= 0) & apart & apart[swap_next]
+    swapped = in_pairs & (rng.random(count) < 0.5)
+    ngsp_label = np.where(in_pairs & (srm_label == 1), ~swapped, IGNORE).astype(np.int8)
+    segment_b = np.where(swapped, windows.next_region[swap_next], windows.next_region)
     segment_b = np.where(follows, segment_b, NO_REGION)
     hidden = (rng.random(count) < hidden_fraction) & ~self_tiled
     return PairingPlan(rows, matrix_row, segment_b, ngsp_label, srm_label, hidden, self_tiled)

@@ -31,11 +31,13 @@ class GeneBertRegionOutput(ModelOutput):
     Args:
         last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_region_tokens, hidden_size)`): region tokens.
         pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): their pooled vector.
+        next_pooler_output (`torch.FloatTensor`, *optional*): the same with the next column in the anchor's place.
         hidden_states, attentions (`tuple`, *optional*): Swin's.
     """
 
     last_hidden_state: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
+    next_pooler_output: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
 
@@ -98,8 +100,9 @@ class GeneBertRegionEncoder(nn.Module):
     (its own motifs, undiluted: what a sequence is matched with).
     """
 
-    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool = True):
+    def __init__(self, config: GeneBertConfig, add_pooling_layer: bool = True, pool_next: bool = False):
         super().__init__()
+        self.pools_next = pool_next
         hidden_size, region_config = config.hidden_size, config.region_config
         self.config = config
         self.block_projection = None
@@ -128,7 +131,9 @@ class GeneBertRegionEncoder(nn.Module):
     ) -> GeneBertRegionOutput:
         if region_values is None:
             tokens = self.no_region.repeat(batch_size, 1, 1)
-            return GeneBertRegionOutput(last_hidden_state=tokens, pooler_output=self._pool(tokens))
+            return GeneBertRegionOutput(
+                last_hidden_state=tokens, pooler_output=self._pool(tokens), next_pooler_output=self._pool_next(tokens)
+            )
 
         expected = (batch_size, NUM_REGION_CHANNELS, self.config.num_motif_rows, self.config.num_regions)
         compact = (batch_size, self.config.num_motifs + NUM_REGION_CHANNELS - 1, self.config.num_regions)
@@ -162,18 +167,24 @@ class GeneBertRegionEncoder(nn.Module):
         return GeneBertRegionOutput(
             last_hidden_state=tokens,
             pooler_output=self._pool(tokens),
+            next_pooler_output=self._pool_next(tokens),
             hidden_states=swin.hidden_states,
             attentions=swin.attentions,
         )
 
-    def _pool(self, tokens_BSH: torch.Tensor) -> torch.Tensor | None:
-        """All tokens by learned weights, and beside them the anchor's column: what a sequence is matched with."""
+    def _pool_next(self, tokens_BSH: torch.Tensor) -> torch.Tensor | None:
+        return self._pool(tokens_BSH, after_anchor=1) if self.pools_next else None
+
+    def _pool(self, tokens_BSH: torch.Tensor, after_anchor: int = 0) -> torch.Tensor | None:
+        """All tokens by learned weights, and beside them the anchor's column: what a sequence is matched with; or the
+        column so many after it."""
         if self.pooling_query is None or self.pooler is None:
             return None
         weights_BS1 = self.pooling_query(tokens_BSH).softmax(dim=1)
         pooled_BH = (weights_BS1 * tokens_BSH).sum(dim=1)
         # Columns are the last tokens; without columns (or regions) the last token stands for all.
-        from_the_end = self.config.num_regions - self.config.anchor_index if self._has_columns(tokens_BSH) else 1
+        column = self.config.anchor_index + after_anchor
+        from_the_end = self.config.num_regions - column if self._has_columns(tokens_BSH) else 1
         return torch.tanh(self.pooler(torch.cat([pooled_BH, tokens_BSH[:, -from_the_end]], dim=-1)))
 
     def _has_columns(self, tokens_BSH: torch.Tensor) -> bool:

@@ -114,6 +114,7 @@ def batch_features(atac, examples, batch):
         "matrix": np.column_stack(matrix),
         "side": np.column_stack([kind, mask, unknown, hidden, has_b[:, None] * mask[:, ANCHOR : ANCHOR + 4]]),
         "agreement": agreement(atac.motif_bank.score(segments)[:, :, 0], scores[:, :, ANCHOR]),
+        "agreement of B": agreement(atac.motif_bank.score(seconds)[:, :, 0], scores[:, :, ANCHOR + 1]),
         "visible": mask[:, ANCHOR] == 1,
         "has_b": has_b,
         "tiled": batch["region_context_ids"] == 1,
@@ -195,12 +196,17 @@ def test_no_reader_of_one_thing_knows_the_label(train, held_out, task, view):
 
 
 def test_who_sees_sequence_and_matrix_knows(held_out):
-    """The agreement of segment A's own motif scores with the anchor's column, nothing learned."""
+    """The agreement of a segment's own motif scores with its column (A's with the anchor's, B's with the next one's),
+    nothing learned."""
     data = held_out(0)
-    for task in ("srm other locus", "srm other cell type"):
+    for task, view in (
+        ("srm other locus", "agreement"),
+        ("srm other cell type", "agreement"),
+        ("ngsp", "agreement of B"),
+    ):
         for visible, low, high in ((True, 0.9, 1.0), (False, 0.45, 0.55)):
             chosen = {name: values[data["visible"] == visible] for name, values in data.items()}
-            auroc, _ = auroc_of(lambda agreement: agreement, chosen, task, "agreement")
+            auroc, _ = auroc_of(lambda agreement: agreement, chosen, task, view)
             print(f"{task}, visible={visible}: AUROC {auroc:.4f}")
             assert low < auroc <= high
 

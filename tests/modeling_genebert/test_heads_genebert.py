@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from modeling_genebert import GeneBertForSequenceClassification
+from modeling_genebert import GeneBertForPreTraining, GeneBertForSequenceClassification
 from modeling_genebert.heads_genebert import mean_binary_cross_entropy
 
 from .conftest import make_config, make_inputs, make_model
@@ -35,3 +35,37 @@ def test_a_model_of_several_labels_leaves_out_those_not_measured():
     torch.testing.assert_close(output.loss, losses.mean())
     labels[:, 1] = -100
     torch.testing.assert_close(model(**inputs, labels=labels).loss, losses[:, [0, 2]].mean())
+
+
+def test_what_ngsp_matches_is_segment_b_with_the_next_column():
+    """As SRM matches segment A with the anchor's column, and by the same weights."""
+    model = make_model(GeneBertForPreTraining)
+    genebert, inputs = model.genebert, make_inputs(model.config)
+    output = genebert(**inputs)
+    is_b = (inputs["token_type_ids"] == 1) & inputs["attention_mask"].bool()
+    assert is_b.any(dim=1).all()
+    alone = genebert.pooler(output.last_hidden_state, is_b, None)
+    torch.testing.assert_close(output.next_pooler_output, alone)
+    assert (output.next_pooler_output - output.pooler_output).abs().max() > 0.01
+    tokens = output.region_hidden_state.clone()
+    anchor = tokens.shape[1] - model.config.num_regions + model.config.anchor_index
+    tokens[:, [anchor, anchor + 1]] = tokens[:, [anchor + 1, anchor]]
+    exchanged = genebert.region_encoder._pool(tokens)
+    torch.testing.assert_close(output.next_region_pooler_output, exchanged)
+    assert (output.next_region_pooler_output - output.region_pooler_output).abs().max() > 0.01
+    before = model.ngsp_head(output), model.srm_head(output)
+    output.next_pooler_output = -output.next_pooler_output
+    assert (model.ngsp_head(output) - before[0]).abs().max() > 0.001
+    torch.testing.assert_close(model.srm_head(output), before[1], atol=0, rtol=0)
+
+
+def test_a_segment_b_that_is_not_there_is_pooled_as_zeros():
+    model = make_model(GeneBertForPreTraining)
+    inputs = make_inputs(model.config)
+    inputs["token_type_ids"][1] = 0
+    without = model.genebert(**inputs).next_pooler_output[1]
+    torch.testing.assert_close(without, torch.tanh(model.genebert.pooler.dense.bias))
+    inputs.pop("token_type_ids")
+    torch.testing.assert_close(
+        model.genebert(**inputs).next_pooler_output, without.expand(len(inputs["input_ids"]), -1)
+    )

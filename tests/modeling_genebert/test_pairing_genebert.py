@@ -172,8 +172,10 @@ def test_every_window_once_and_what_goes_with_it(windows):
 def test_negatives_of_ngsp_agree_in_gc_and_keep_apart(windows):
     gc_bin = gc_bins(windows)
     checked = 0
-    for plan in plans(windows, 5):
-        for p in np.flatnonzero(plan.ngsp_label == 0):
+    for plan in plans(windows, 10):
+        assert (plan.matrix_row == plan.row)[plan.ngsp_label >= 0].all()
+        swapped = (plan.segment_b >= 0) & (plan.segment_b != windows.next_region)  # also where NGSP is not asked
+        for p in np.flatnonzero(swapped):
             assert gc_bin(plan.segment_b[p]) == gc_bin(windows.next_region[p])
             # The region does not stand in the matrix that is shown.
             matrix = plan.matrix_row[p]
@@ -184,7 +186,20 @@ def test_negatives_of_ngsp_agree_in_gc_and_keep_apart(windows):
             same_chromosome = windows.chrom[donors[0]] == windows.chrom[matrix]
             assert not (same_chromosome and windows.start[matrix] <= centre < windows.end[matrix])
             checked += 1
-    assert checked > 100
+    assert checked > 300
+
+
+def test_an_exchanged_segment_b_says_nothing_of_srm(windows):
+    """Else SRM could be told from A and B, where these do not go together, and without the matrix."""
+    swapped, label = [], []
+    for plan in plans(windows, 60):
+        chosen = (plan.segment_b >= 0) & (plan.srm_label >= 0)
+        swapped.append((plan.segment_b != windows.next_region)[chosen])
+        label.append(plan.srm_label[chosen])
+    swapped, label = np.concatenate(swapped), np.concatenate(label)
+    shares = [swapped[label == value].mean() for value in (0, 1)]
+    assert shares[0] > 0.2
+    assert abs(shares[0] - shares[1]) < 4 * np.sqrt(0.25 * 4 / len(label))
 
 
 def test_no_column_after_the_anchor_gives_a_negative_away(windows):
