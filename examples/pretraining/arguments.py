@@ -105,7 +105,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--push_to_hub needs --hub_model_id")
     if args.push_to_hub and args.hub_strategy in ("checkpoint", "all_checkpoints"):
         parser.error(
-            f"--hub_strategy {args.hub_strategy} would push optimizer states, pickles: pass end or every_save"
+            f"--hub_strategy {args.hub_strategy} would push optimizer states, which are pickles: pass end or "
+            "every_save, and resume from the folder on this machine"
         )
     if args.push_to_hub and get_token() is None:  # said now, not after days of training
         parser.error("--push_to_hub needs a token: log in with `hf auth login`, or set HF_TOKEN")
