@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
@@ -88,9 +89,14 @@ def make_model(
             config = GeneBertConfig.from_dict(merged(config.to_dict(), overrides))
         else:
             config.update(task_fields(task))
+        # Trained in fp32, whatever the weights were saved in: small steps would be lost in bf16 (see --bf16).
         # Only what ends the model may be another: the head, of other labels, and the pooler, of other bins.
         model, info = model_class.from_pretrained(
-            model_name_or_path, config=config, ignore_mismatched_sizes=True, output_loading_info=True
+            model_name_or_path,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
         misfits = [name for name, *_ in info["mismatched_keys"] if not name.startswith(NEW_WITH_A_TASK)]
         if misfits:

@@ -77,7 +77,7 @@ def make_model(args: argparse.Namespace, atac: AtacSeqSet) -> tuple[GeneBertForP
     weights = {name: getattr(args, name) for name in ("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight")}
     bank = atac.motif_bank
     if args.model_name_or_path:
-        model = GeneBertForPreTraining.from_pretrained(args.model_name_or_path, **weights)
+        model = GeneBertForPreTraining.from_pretrained(args.model_name_or_path, dtype=torch.float32, **weights)
         model.config.check_motif_bank(bank.fingerprint, len(bank))
     else:
         fields = {

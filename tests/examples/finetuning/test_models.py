@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from examples.config_overrides import merged, read_overrides
 from examples.finetuning.data import SINGLE_LABEL, Split, Task
 from examples.finetuning.models import make_model
+from modeling_genebert import GeneBertForPreTraining, GeneBertProcessor
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,14 @@ def test_only_the_head_is_new(task, pretrained):
     model, _, new = make_model(task, model_name_or_path=str(pretrained))
     assert model.config.id2label == {0: "no", 1: "yes"}
     assert {name.split(".")[0] for name in new} == {"classifier"}
+
+
+def test_weights_saved_in_bf16_are_trained_in_fp32(task, pretrained, tmp_path):
+    model = GeneBertForPreTraining.from_pretrained(pretrained, dtype=torch.bfloat16)
+    model.save_pretrained(tmp_path)
+    GeneBertProcessor.from_pretrained(pretrained).save_pretrained(tmp_path)
+    model, _, _ = make_model(task, model_name_or_path=str(tmp_path))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_another_pooling_is_new_too(task, pretrained):
