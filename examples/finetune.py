@@ -34,6 +34,7 @@ from examples.finetuning.models import make_model, set_training_mode
 from examples.finetuning.results import MAIN_METRIC, Scorer, write_outputs
 from examples.finetuning.trainer import FineTuningTrainer, StrandsOfEpoch, balanced_weights
 from examples.model_cards import dataset_source, files_source
+from hub_datasets.command_line import one_line_errors
 
 
 logger = logging.getLogger(__name__)
@@ -284,4 +285,5 @@ def describe(task: Task) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -53,6 +53,7 @@ from examples.prediction.context import CellTypeContext
 from examples.prediction.predictor import Predictor
 from examples.prediction.records import Counts, Record, open_source, read_regions
 from examples.prediction.tables import check_output, open_table
+from hub_datasets.command_line import one_line_errors
 from hub_datasets.files import written_whole
 from hub_datasets.genome import Genome
 
@@ -208,4 +209,5 @@ def summary(report: dict[str, Any], output_file: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

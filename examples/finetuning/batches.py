@@ -244,6 +244,11 @@ class ExampleDataset(Dataset):
         width = step = None
         if max_num_tokens is not None and modality != "regions":
             width = processor.tokenizer.num_bases(max_num_tokens - 2)
+            if window_overlap is not None and not 0 <= window_overlap < width:
+                raise ValueError(
+                    f"window_overlap={window_overlap} bp, expected 0 to less than a window of {width} bp, the model's "
+                    f"{max_num_tokens} tokens"
+                )
             check_lengths(split, width, window_overlap, max_num_tokens)
             step = width - (window_overlap or 0)
         self.alleles = {"": Rows(split.sequences, width, step)}

@@ -38,6 +38,8 @@ PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION, PER_BASE)
 BLOCK_SIZE = 200_000  # bp; neighbouring rows are not independent of each other
 LIST_SEPARATOR = ";"  # of several labels in a cell of a text file
 REGIONS_CONFIG = "regions"
+# How tables write that a label is missing; not "none", which names a class well.
+MISSING_LABELS = ("NA", "N/A", "n/a", "NaN", "nan", "<NA>", "#N/A", "NULL", "null")
 TEXT_COLUMNS = ("sequence", "alt_sequence", "id", "chrom", "strand", "cell_type", "base_labels", "unmeasured")
 
 
@@ -153,14 +155,17 @@ def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> pa.Table:
         ValueError: another kind of file, or a bad one.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, expected a file; a data set's folder goes to --dataset_name_or_path")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     suffix = path.with_suffix("").suffix if path.suffix in (".gz", ".bgz") else path.suffix
+    table = None
     try:
         if suffix == ".parquet":
-            return pyarrow.parquet.read_table(path)
+            table = pyarrow.parquet.read_table(path)
         if suffix in (".csv", ".tsv", ".txt", ".tab"):
-            return pyarrow.csv.read_csv(
+            table = pyarrow.csv.read_csv(
                 pa.CompressedInputStream(str(path), "gzip") if path.suffix in (".gz", ".bgz") else path,
                 parse_options=pyarrow.csv.ParseOptions(delimiter="," if suffix == ".csv" else "\t"),
                 convert_options=pyarrow.csv.ConvertOptions(
@@ -169,8 +174,13 @@ def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> pa.Table:
                     column_types={name: pa.string() for name in (*TEXT_COLUMNS, *text_columns)},
                 ),
             )
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+    if table is not None:
+        names = table.column_names
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{path}: column {twice[0]!r} comes twice, expected each name once")
+        return table
     raise ValueError(f"{path}: found {suffix!r}, expected .csv, .tsv, .txt or .tab (tabs), also .gz, or .parquet")
 
 
@@ -346,7 +356,8 @@ def name_labels(problem_type: str, labels: pa.ChunkedArray, feature: Any, column
     class_label = getattr(feature, "feature", feature)
     if isinstance(class_label, datasets.ClassLabel):
         return list(class_label.names)
-    values = np.unique(flat_labels(labels.drop_null(), problem_type)[0]).tolist()
+    found = np.unique(flat_labels(labels.drop_null(), problem_type)[0]).tolist()
+    values = [value for value in found if value not in MISSING_LABELS]
     # Numbers by size, then names.
     keys = sorted(values, key=lambda value: (0, float(value), "") if is_number(value) else (1, 0.0, str(value)))
     return [str(key) for key in keys]
@@ -396,8 +407,9 @@ def read_labels(
     if problem_type == REGRESSION:
         try:
             values = np.asarray(labels.cast(pa.float32()), dtype=np.float32)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{where}: {column} is not a number: {error}") from None
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            row, found = next((row, each) for row, each in enumerate(labels.to_pylist()) if not is_number(str(each)))
+            raise ValueError(f"{where}, row {row}: {column} is {found!r}, expected a number") from None
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0])
             raise ValueError(f"{where}, row {row}: {column} is {values[row]}, expected a number")

@@ -102,8 +102,9 @@ def evaluate_splits(
         if not trainer.is_world_process_zero():
             continue
         groups = split.groups if split.groups is not None and len(np.unique(split.groups)) > 1 else None
-        figures = scorer(output.predictions, output.label_ids, num_bootstrap, groups)
-        if num_bootstrap:
+        resamples = num_bootstrap if len(split) > 1 else 0  # one row is all that there is to draw
+        figures = scorer(output.predictions, output.label_ids, resamples, groups)
+        if resamples:
             figures["bootstrap_unit"] = "row" if groups is None else "block of 200 kb"
         if figures["collapsed"]:
             logger.warning("%s: the model has COLLAPSED: its predictions are all alike", name)

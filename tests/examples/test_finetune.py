@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -324,6 +325,22 @@ def test_long_sequences_are_cut_into_windows(scratch, tmp_path):
         expected = model(**windows).logits[3, : len(sequences[3])].softmax(dim=-1)[:, 1]
     found = [float(row["probability_s"]) for row in rows if row["id"] == "2-3"]
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_splits_of_one_row_have_no_interval(scratch, tmp_path):
+    model, training = scratch
+    arguments = [*write_tables(tmp_path, sizes=(16, 1, 1)), *model, *training, "--max_steps", "1"]
+    results = main([*arguments, "--output_dir", str(tmp_path / "run")])
+    assert "test_accuracy" in results and "test_accuracy_low" not in results
+    assert "eval_bootstrap_unit" not in results
+    assert "| test | accuracy |" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_bad_input_ends_the_command_with_one_line(tmp_path, monkeypatch):
+    command = ["finetune.py", "--train_file", str(tmp_path / "no.csv"), "--output_dir", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit, match=f"^error: {tmp_path}/no.csv: no such file$"):
+        runpy.run_path(str(ROOT / "examples" / "finetune.py"), run_name="__main__")
 
 
 def test_a_collapse_is_said(scratch, tmp_path, caplog):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tracemalloc
@@ -271,6 +272,14 @@ def test_bad_arguments(checkpoints, files, monkeypatch, checkpoint, input_file, 
     monkeypatch.chdir(files)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run(checkpoints[checkpoint], Path(input_file), *arguments)
+
+
+def test_bad_input_ends_the_command_with_one_line(checkpoints, tmp_path, monkeypatch):
+    command = ["predict.py", "--model_name_or_path", str(checkpoints["promoter"])]
+    command += ["--input_file", str(tmp_path / "no.fa"), "--output_file", str(tmp_path / "out.csv")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit, match=f"^error: {tmp_path}/no.fa: no such file$"):
+        runpy.run_path(str(predict.__file__), run_name="__main__")
 
 
 def test_the_input_is_not_overwritten(checkpoints, tmp_path):

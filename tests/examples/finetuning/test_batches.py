@@ -170,6 +170,13 @@ def test_sequences_longer_than_the_model_are_refused(alt_sequences, window_overl
         make_dataset(split, processor, tmp_path, max_num_tokens=20, window_overlap=window_overlap)
 
 
+@pytest.mark.parametrize("overlap", [-1, 20])
+def test_windows_overlap_by_less_than_their_width(overlap, bank, tmp_path):  # noqa: F811
+    processor = GeneBertProcessor(GeneBertFeatureExtractor(bank, num_regions=8), GeneBertTokenizer(3))
+    with pytest.raises(ValueError, match=f"window_overlap={overlap} bp, expected 0 to less than a window of 20 bp"):
+        make_dataset(make_split(), processor, tmp_path, max_num_tokens=20, window_overlap=overlap)
+
+
 def test_more_regions_than_columns_are_refused(processor, tmp_path):
     context = Context(np.array([0, 5, 5, 5, 5]), np.arange(5), np.ones(5, dtype=np.float32), np.array([4, 0, 0, 0]))
     regions = Regions(["ACGT"] * 5, np.array(["chr1"] * 5), np.arange(5))

@@ -172,6 +172,11 @@ def test_a_config_that_is_not_there_is_named(dataset_folder):
         ({"train_file": "sequence,label\nA,0\nA!,1\n"}, r"\(train\), row 1: sequence is 'A!', expected DNA"),
         ({"train_file": "sequence,label\nA,0\n,1\n"}, r"\(train\), row 1: sequence is '', expected DNA"),
         ({"train_file": "sequence,label\nA,0\nC,\n"}, r"\(train\), row 1: label is empty"),
+        ({"train_file": "sequence,label\nA,0\nC,1\nG,NA\n"}, r"\(train\), row 2: label 'NA' is unknown.*of 0, 1$"),
+        ({"train_file": "sequence,label\nA,0.5\nC,1\nG,n/a\n"}, r"\(train\), row 2: label 'n/a' is unknown"),
+        ({"train_file": "sequence,label\nA,0.5\nC,1\nG,nan\n"}, r"\(train\), row 2: label is nan, expected a number"),
+        ({"train_file": "sequence,label,label\nA,0,1\nC,1,0\n"}, "train_file.csv: column 'label' comes twice"),
+        ({"train_file": ""}, "train_file.csv: Empty CSV file"),
         ({"train_file": "id,sequence,label\nx,A,0\nx,C,1\n"}, r"row 1: the id 'x' is also that of .*row 0"),
         ({"train_file": "sequence,base_labels\nACG,01\n"}, r"row 0: base_labels has 2 labels, expected .* 3 bases"),
         (
@@ -198,6 +203,30 @@ def test_alleles_in_one_split_only_are_refused(tmp_path):
     files = write(tmp_path, train_file="sequence,alt_sequence,label\nA,C,0\nC,G,1\n", test_file=GOOD)
     with pytest.raises(ValueError, match="some splits have a column 'alt_sequence' and some have none"):
         read_task(**files)
+
+
+def test_values_that_are_names_are_refused(tmp_path):
+    files = write(tmp_path, train_file="sequence,label\nA,0.5\nC,high\nG,1\n")
+    with pytest.raises(ValueError, match=r"\(train\), row 1: label is 'high', expected a number"):
+        read_task(**files, problem_type=REGRESSION)
+
+
+def test_bgzip_byte_order_mark_and_crlf(tmp_path):
+    blocks = [gzip.compress(text.encode()) for text in ("\ufeffsequence,label\r\nACGT,0\r\n", "ttga,1\r\n")]
+    (tmp_path / "train.csv.bgz").write_bytes(b"".join(blocks))
+    split = read_task(train_file=str(tmp_path / "train.csv.bgz")).splits["train"]
+    assert (split.sequences, split.labels.tolist()) == (["ACGT", "ttga"], [0, 1])
+
+
+def test_damaged_files_are_named(tmp_path):
+    whole = gzip.compress(b"sequence,label\n" + b"ACGTTGCAAC,1\nGATTACATTT,0\n" * 500)
+    for name, content in (("cut.csv.gz", whole[: len(whole) // 2]), ("plain.csv.gz", b"sequence,label\nA,0\n")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name}: ") as caught:
+            read_task(train_file=str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="is a folder, expected a file; .*--dataset_name_or_path"):
+        read_task(train_file=str(tmp_path))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
