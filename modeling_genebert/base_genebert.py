@@ -88,6 +88,19 @@ class GeneBertPreTrainedModel(PreTrainedModel):
         return super().maybe_distribute_model(model, distributed_config, *args)
 
     @classmethod
+    def from_pretrained(cls, *args: Any, use_safetensors: bool | None = None, **kwargs: Any) -> Any:
+        """
+        As in transformers, but weights are read from safetensors only: a pickle can run what somebody put into it.
+
+        Raises:
+            OSError: a checkpoint without safetensors.
+            ValueError: `use_safetensors=False`.
+        """
+        if use_safetensors is False:
+            raise ValueError("use_safetensors=False: GeneBERT reads weights from safetensors only; convert them first")
+        return super().from_pretrained(*args, use_safetensors=True, **kwargs)
+
+    @classmethod
     def from_sequence_region_pretrained(
         cls,
         sequence_model_name_or_path: str | os.PathLike | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 from modeling_genebert import (
     GeneBertForMaskedLM,
@@ -92,3 +93,15 @@ def test_saved_weights_have_the_names_that_trainer_looks_for(tmp_path):
     other = make_model(GeneBertModel, seed=1)
     other.load_state_dict(saved)  # strict
     assert all(torch.equal(value, saved[name]) for name, value in other.state_dict().items())
+
+
+def test_weights_are_read_from_safetensors_only(tmp_path):
+    model = make_model(GeneBertModel)
+    model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    for model_class in (GeneBertModel, AutoModel):
+        with pytest.raises(OSError, match=r"model\.safetensors"):
+            model_class.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="use_safetensors=False: GeneBERT reads weights from safetensors only"):
+        GeneBertModel.from_pretrained(tmp_path, use_safetensors=False)
