@@ -7,11 +7,13 @@ import shutil
 
 import pytest
 
+from examples import finetune, pretrain
 from examples.push_to_hub import check_run, files_to_push, push_dataset, push_run
 from modeling_genebert import MotifBank
 from tests.running import SMALL_RUN
 
-from .checks import changed_files, check_no_pickles, looks_pickled
+from .checks import changed_files, check_no_pickles, check_no_places, looks_pickled
+from .server import Fault
 
 
 DNA = "ATTGCCATTGCAACGT"
@@ -206,3 +208,77 @@ def test_pretraining_pushes_its_run(server, new_client, new_repository, pretrain
     repository = server.repositories["model", repo_id]
     assert set(files_to_push(folder)) <= set(repository.commit_of("main").files)
     check_no_pickles(repository)
+    check_no_places(repository, secrets=server.tokens)
+
+
+OPEN_EACH = """
+import sys
+from transformers import AutoModelForPreTraining, AutoProcessor
+repo_id, *revisions = sys.argv[1:]
+for revision in revisions:
+    AutoProcessor.from_pretrained(repo_id, revision=revision, trust_remote_code=True)
+    options = {"revision": revision, "trust_remote_code": True, "output_loading_info": True}
+    model, info = AutoModelForPreTraining.from_pretrained(repo_id, **options)
+    assert not info["missing_keys"], info
+    print(sum(parameter.double().sum().item() for parameter in model.parameters()))
+"""
+
+
+def test_pretraining_pushes_every_checkpoint(server, new_client, new_repository, atac_folder, tmp_path):
+    """What is pushed on the way is a whole model, which others can open; where a push fails, training goes on."""
+    repo_id = new_repository("every-save")
+    arguments = [
+        *("--dataset_name_or_path", atac_folder, "--output_dir", tmp_path / "run", "--max_train_steps", "3"),
+        *("--checkpointing_steps", "1", "--logging_steps", "1", "--eval_steps", "9", *SMALL_RUN),
+        *("--push_to_hub", "--hub_model_id", repo_id, "--hub_strategy", "every_save", "--hub_private_repo"),
+    ]
+    server.faults.append(Fault("POST", "/commit/", status=400))
+    printed = new_client().run_example("pretrain.py", *arguments)
+    assert "Step 1 was not pushed, the next checkpoint will be: " in printed
+    repository = server.repositories["model", repo_id]
+    assert repository.private
+    history = repository.history("main")
+    assert [commit.title for commit in history] == ["Upload model", "Training in progress, step 2", "initial commit"]
+    assert not {"README.md", "training_args.json"} & set(history[1].files)
+    check_no_pickles(repository)
+    check_no_places(repository, secrets=server.tokens)
+    sums = new_client().run(OPEN_EACH, repo_id, history[1].oid, history[0].oid).split()
+    assert len(set(sums)) == 2
+
+
+def test_adapters_are_pushed_beside_the_model(server, new_client, new_repository, run_folder, tmp_path):
+    """At the root, transformers would take them for what is to be opened, with a base that only this machine has."""
+    rows = [f"{dna},{number % 2}" for number, dna in enumerate([DNA, DNA[::-1]] * 6)]
+    (tmp_path / "train.csv").write_text("\n".join(["sequence,label", *rows]))
+    repo_id = new_repository("adapters")
+    new_client().run_example(
+        "finetune.py",
+        *("--train_file", tmp_path / "train.csv", "--model_name_or_path", run_folder, "--training_mode", "lora"),
+        *("--output_dir", tmp_path / "run", "--max_steps", "2", "--save_strategy", "steps", "--save_steps", "1"),
+        *("--use_cpu", "True", "--disable_tqdm", "True", "--report_to", "none", "--num_bootstrap", "0"),
+        *("--push_to_hub", "--hub_model_id", repo_id, "--hub_strategy", "every_save"),
+    )
+    repository = server.repositories["model", repo_id]
+    titles = [commit.title for commit in repository.history("main")]
+    assert titles[0] == "End of training"
+    assert "Training in progress, step 1" in titles
+    adapters = {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
+    history = repository.history("main")
+    assert set(history[-2].files) == {".gitattributes", *adapters}
+    assert {path for path in history[0].files if "adapter" in path} == adapters
+    assert json.loads(repository.content("adapter/adapter_config.json"))["base_model_name_or_path"] == "run"
+    check_no_pickles(repository)
+    check_no_places(repository, secrets=server.tokens)
+    classify = "from transformers import pipeline\n"
+    classify += "print(len(pipeline('dna-classification', model=sys.argv[1], trust_remote_code=True)(sys.argv[2])))"
+    assert new_client(token=None).run(classify, repo_id, DNA).split()[-1] == "2"
+
+
+@pytest.mark.parametrize("parse_args", [pretrain.parse_args, finetune.parse_args])
+@pytest.mark.parametrize("strategy", ["checkpoint", "all_checkpoints"])
+def test_strategies_that_would_push_pickles(parse_args, strategy, capsys):
+    arguments = ["--output_dir", "run", "--push_to_hub", "--hub_model_id", "lab/x", "--hub_strategy", strategy]
+    with pytest.raises((SystemExit, ValueError)) as error:  # argparse prints what is wrong
+        parse_args(arguments)
+    said = capsys.readouterr().err + str(error.value)
+    assert f"--hub_strategy {strategy} would push optimizer states, which are pickles: pass end or every_save" in said
