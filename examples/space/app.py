@@ -47,10 +47,13 @@ SECONDS_KEPT = 3600  # pictures and tables on the server
 HBB = "CAGGGCTGGGCATAAAAGTCAGGGCAGAGCCATCTATTGCTTACATTTGCTTCTGACACAACTGTGTTCA"
 SHUFFLED = "GCTACTTCCACGGGACGCAGTTGCGAAGTTAAAAAATATGGAAGGTTACTGATGTATGCCCTCTTGCCTC"
 STYLE = """
-#status {padding: 0}
-#status .said {padding: 0.7em 1em; border-radius: 8px; background: #eef6f0; color: #1c4427; border: 1px solid #b9d9c2}
+#status, #status .html-container {padding: 0}
+#status .said {padding: 0.7em 1em; border-radius: 8px; border: 1px solid #b9d9c2}
+#status .said {background: #eef6f0; color: #1c4427}
 #status .said.error {background: #fdeeee; color: #8c1c1c; border-color: #eebcbc}
 #status .said.note {background: #fff7e3; color: #6b4d00; border-color: #ecd9a4; margin-top: 0.5em}
+.picture .icon-button-wrapper {opacity: 0}
+.picture:hover .icon-button-wrapper, .picture:focus-within .icon-button-wrapper {opacity: 1}
 #sequence textarea {font-family: monospace; word-break: break-all}
 .caption p {font-size: 0.88em; opacity: 0.8}
 .picture img {background: white}
@@ -161,8 +164,8 @@ class Page:
                     gr.DownloadButton(label, size="sm", elem_id=f"download-{name}")
                     for name, label in (
                         ("predictions", "Predictions (CSV)"),
-                        ("matrix", "Matrix of all motifs (CSV)"),
-                        ("importance", "Importance and changes (CSV)"),
+                        ("matrix", "Matrix (CSV)"),
+                        ("importance", "Importance (CSV)"),
                     )
                 ]
 

@@ -15,7 +15,7 @@ from .analysis import BASES, Mutagenesis, RegionMatrix
 
 NUM_MOTIFS = 20  # rows of the heat map
 ROW_LENGTH = 80  # bases in a row of the logo
-WIDTH = 10.0  # inches
+WIDTH = 9.0  # inches
 COLOURS = {"A": "#2a9d4a", "C": "#2166ac", "G": "#e08a00", "T": "#c62828"}  # as in most logos
 LONGEST_NAME = 44  # letters of a row's label
 
@@ -37,7 +37,7 @@ def draw_matrix(matrix: RegionMatrix) -> Figure:
     bits.set_yticks(np.arange(len(rows)) + 0.5, [f"{matrix.bits[row]:.1f}" for row in rows], fontsize=8)
     bits.tick_params(length=0)
     bits.spines[:].set_visible(False)
-    axes.annotate("best site\n(bits)", (1, 1), (4, 4), "axes fraction", "offset points", fontsize=8)
+    axes.annotate("best site\n(bits)", (1, 0), (4, -18), "axes fraction", "offset points", fontsize=8, va="top")
     bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.015, aspect=30)
     bar.set_label("site score / best possible", fontsize=9)
     bar.outline.set_visible(False)
