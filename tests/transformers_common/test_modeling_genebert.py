@@ -30,6 +30,7 @@ SKIPPED = {
     "test_keep_in_fp32_modules*": "no module stays in float32 when the model is loaded in a smaller type",
     "test_model_rope_*": "no rotary positions of its own; an encoder that has them is tested in transformers",
     "test_vision_axial_rope": "no rotary positions of its own; an encoder that has them is tested in transformers",
+    "test_disk_offload_bin": "weights are read from safetensors only",
     "test_resize_position_vector_embeddings": "BERT cannot resize its positions in transformers either",
     "test_sdpa_can_dispatch_non_composite_models": "composite: test_sdpa_can_dispatch_composite_models is for it",
     "test_sliding_window_mask": "no sliding window",
