@@ -82,6 +82,21 @@ def test_two_processes_stopped_and_resumed_equal_one(one_process, atac_folder, t
         pretrain(atac_folder, output, *STEPS, "--resume_from_checkpoint", "latest")
 
 
+def test_two_processes_equal_one_for_50_steps(atac_folder, tmp_path):
+    """Beyond the warm-up, through two epochs: differences of rounding stay small."""
+    steps = ["--max_train_steps", "50", "--eval_steps", "1000", "--checkpointing_steps", "1000"]
+    process = start_two("examples/pretrain.py", atac_folder, tmp_path / "two", *steps)
+    pretrain(atac_folder, tmp_path / "one", *STEPS, *steps)
+    printed, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, printed
+    one, two = ([entry for entry in history(tmp_path / name) if "mgm_loss" in entry] for name in ("one", "two"))
+    assert [entry["step"] for entry in one] == [entry["step"] for entry in two] == list(range(1, 51))
+    names = ("mgm_loss", "ngsp_loss", "srm_loss")
+    differences = [max(abs(a[name] - b[name]) for name in names) for a, b in zip(one, two, strict=True)]
+    print(f"largest difference of a loss: {max(differences):.1e} nats")
+    assert max(differences) < 2e-5
+
+
 def test_fsdp2_trains_saves_and_loads(one_process, atac_folder, tmp_path):
     output = tmp_path / "run"
     script = "tests/examples/pretrain_with_fsdp.py"
