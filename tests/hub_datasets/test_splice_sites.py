@@ -1,15 +1,11 @@
 from __future__ import annotations
 
 import csv
-import re
-import shlex
-from pathlib import Path
 
 import numpy as np
 import pytest
 from datasets import load_dataset
 
-from hub_datasets import splice_sites
 from hub_datasets.genome import Genome
 from hub_datasets.gtf import read_exons
 from hub_datasets.splice_sites import SpliceSites, build_splice_sites
@@ -415,18 +411,6 @@ def test_gue_as_published(tmp_path):
     assert "1 rows of the test stand in train or dev too" in (tmp_path / "set" / "README.md").read_text()
     with pytest.raises(ValueError, match="has train.csv, so its dev need not be split"):
         build_splice_sites(gue_dir=folder, split_dev=True, output_dir=tmp_path / "other")
-
-
-def test_command_of_the_readme(tmp_path, atlas_folder, monkeypatch):
-    readme = Path(splice_sites.__file__).with_name("README.md").read_text()
-    (command,) = re.findall(r"```bash\n(.*?)```", readme, re.DOTALL)
-    program, arguments = shlex.split(command)[:3], shlex.split(command)[3:]
-    assert program == ["python", "-m", "hub_datasets.splice_sites"]
-    for name in ("genes.gtf", "genome.fa"):
-        (tmp_path / name).symlink_to(atlas_folder / name)
-    monkeypatch.chdir(tmp_path)
-    main(arguments)
-    assert len(load_dataset(str(tmp_path / "OUT"), "per_base", split="test")) > 0
 
 
 def test_command(tmp_path, capsys):
