@@ -27,6 +27,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, Python looks in this folder only
 
 import gradio as gr
+import pyarrow as pa
 
 from examples.prediction.predictor import Row
 from examples.prediction.records import Record
@@ -231,8 +232,8 @@ class Page:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             tables = [
-                write_table(folder / "predictions.csv", {"id": "", **checkpoint.columns}, results.rows),
-                write_table(folder / f"matrix_{number}.csv", matrix.columns, matrix.rows),
+                write_table(folder / "predictions.csv", {"id": pa.string(), **checkpoint.columns}, results.rows),
+                write_table(folder / f"matrix_{number + 1}.csv", matrix.columns, matrix.rows),
             ]
             draw_matrix(matrix).savefig(folder / "matrix.png", dpi=PICTURE_DPI)
             logo = None
@@ -240,7 +241,9 @@ class Page:
                 mutagenesis = checkpoint.mutate(
                     record, label, lambda share: progress(share, desc="Mutating each base")
                 )
-                tables.append(write_table(folder / "importance.csv", mutagenesis.columns, mutagenesis.rows))
+                tables.append(
+                    write_table(folder / f"importance_{number + 1}.csv", mutagenesis.columns, mutagenesis.rows)
+                )
                 logo = folder / "logo.png"
                 draw_logo(mutagenesis).savefig(logo, dpi=PICTURE_DPI)
                 title = (

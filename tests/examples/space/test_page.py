@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import SpaceCard
 
+from examples.prediction.records import Record
 from examples.space.analysis import open_checkpoint, region_matrix
 from tests.examples.predicting import checkpoints, dna  # noqa: F401  # a fixture
 from tests.running import ROOT
@@ -236,6 +237,17 @@ def test_after_an_error_it_goes_on(page, checkpoints, tmp_path):  # noqa: F811
 def test_a_checkpoint_that_is_not_there():
     with pytest.raises(SystemExit, match="No checkpoint 'lab/missing': neither a folder nor found on the Hub"):
         app.main(["--model_name_or_path", "lab/missing"])
+
+
+def test_sequences_that_are_too_long_to_explain(checkpoints, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(app, "LONGEST_EXPLAINED", 35)
+    page, name = app.Page([]), str(checkpoints["promoter"])
+    records = [Record("", {"id": "long"}, dna(36)), Record("", {"id": "short"}, dna(35))]
+    results = app.Results(name, records, app.opened(name).predict(records))
+    (shown,) = page.show(results, "long", "yes", lambda *args, **kwargs: None)
+    assert shown[page.logo_title] == "Left out: 36 bp, at most 35 bp are mutated."
+    (shown,) = page.show(results, "short", "yes", lambda *args, **kwargs: None)
+    assert shown[page.logo_title].startswith("Each base is changed to the three others.")
 
 
 def test_checkpoints_of_a_space(monkeypatch):
