@@ -42,8 +42,9 @@ FILES = {
     "model": ["*.safetensors", "*.json", "*.py", "*.md", "*.csv", "*.png"],
     "dataset": ["*.parquet", "*.safetensors", "*.json", "*.md", "*.tsv", "*.png"],
 }
-# Not the checkpoints, nor what is hidden: half-written files and caches.
-LEFT_HERE = ["checkpoint-*", ".*", "*/.*"]
+# Neither what is hidden, half-written files and caches, nor, of a run, checkpoints and the data set that it built.
+HIDDEN = [".*", "*/.*"]
+LEFT_HERE = {"model": [*HIDDEN, "checkpoint-*", "dataset/*", "simulated_atlas/*"]}
 SECONDS_BETWEEN_TRIES = (1, 2, 4, 8, 16)
 Result = TypeVar("Result")
 
@@ -130,7 +131,7 @@ def push_folder(
                 path_in_repo=path_in_repo,
                 revision=revision,
                 allow_patterns=list(files or FILES[repo_type]),
-                ignore_patterns=list(LEFT_HERE),
+                ignore_patterns=list(LEFT_HERE.get(repo_type, HIDDEN)),
                 commit_message=commit_message,
             )
         )
@@ -198,7 +199,9 @@ def with_retries(send: Callable[[], Result]) -> Result:
 def files_to_push(folder: Path, repo_type: str = "model") -> list[str]:
     """Their paths inside the folder, in order."""
     paths = (str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file())
-    return list(filter_repo_objects(paths, allow_patterns=FILES[repo_type], ignore_patterns=LEFT_HERE))
+    return list(
+        filter_repo_objects(paths, allow_patterns=FILES[repo_type], ignore_patterns=LEFT_HERE.get(repo_type, HIDDEN))
+    )
 
 
 def check_run(folder: Path) -> None:

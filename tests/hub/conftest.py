@@ -95,6 +95,10 @@ def run_folder(bank, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa:
     (folder / "README.md").write_text(CARD)
     (folder / "all_results.json").write_text('{"eval_loss": 1.0}\n')
     (folder / "learning_curves.png").write_bytes(b"\x89PNG\r\n")
+    for built in ("dataset", "simulated_atlas"):
+        (folder / built / "figures").mkdir(parents=True)
+        for name in ("README.md", "motifs.safetensors", "build_info.json", "figures/motifs.png"):
+            (folder / built / name).write_text("of the data, not of the model")
     (folder / "checkpoint-3").mkdir()
     shutil.copy(folder / "model.safetensors", folder / "checkpoint-3")
     torch.save({"step": 3}, folder / "checkpoint-3" / "optimizer.pt")
