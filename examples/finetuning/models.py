@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from examples.config_overrides import merged, read_overrides
+from examples.prediction.checkpoint import config_of
 from modeling_genebert import (
     GeneBertConfig,
     GeneBertFeatureExtractor,
@@ -84,7 +85,7 @@ def make_model(
     model_class = model_class_of(task)
     overrides = merged(read_overrides(config_overrides), task_fields(task))
     if model_name_or_path is not None:
-        config = GeneBertConfig.from_pretrained(model_name_or_path)
+        config = config_of(model_name_or_path, GeneBertConfig)
         if config_overrides is not None:
             config = GeneBertConfig.from_dict(merged(config.to_dict(), overrides))
         else:
@@ -112,7 +113,7 @@ def make_model(
     bank = MotifBank.resolve(motifs or DEFAULT_MOTIFS)
     overrides = {"num_motifs": len(bank), "motif_bank_fingerprint": bank.fingerprint, **overrides}
     if sequence_model_name_or_path is not None:
-        encoder = AutoConfig.from_pretrained(sequence_model_name_or_path)
+        encoder = config_of(sequence_model_name_or_path)
         fields: dict[str, Any] = {"sequence_config": encoder.to_dict()}
         if (kmer := kmer_of(encoder.vocab_size)) is not None:
             fields["kmer"] = kmer

@@ -26,6 +26,18 @@ FINE_TUNED: dict[str, Any] = {
 }
 
 
+def config_of(name_or_path: str, config_class: Any = AutoConfig) -> Any:
+    """The config of a checkpoint, folder or Hub id. Raises `OSError`, which names it, where there is none."""
+    options = {"trust_remote_code": False} if config_class is AutoConfig else {}  # never asked for
+    try:
+        return config_class.from_pretrained(name_or_path, **options)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise OSError(
+            f"{name_or_path}: no checkpoint in a folder here, nor to be had from the Hub ({reason})"
+        ) from error
+
+
 def open_model(
     name_or_path: str, device: str | None, model_classes: Mapping[str, Any] = FINE_TUNED
 ) -> tuple[PreTrainedModel, GeneBertProcessor]:
@@ -38,9 +50,10 @@ def open_model(
         model_classes: what the checkpoint may have been saved as -> the class to open it with.
 
     Raises:
+        OSError: no such checkpoint.
         ValueError: a checkpoint of another class, one that lacks weights, or with another model's motif bank.
     """
-    config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+    config = config_of(name_or_path)
     architecture = (config.architectures or ["no architecture"])[0]
     if architecture not in model_classes:
         raise ValueError(

@@ -11,6 +11,7 @@ import torch
 from examples.config_overrides import merged, read_overrides
 from examples.finetuning.data import SINGLE_LABEL, Split, Task
 from examples.finetuning.models import make_model
+from examples.prediction.checkpoint import open_model
 from modeling_genebert import GeneBertForPreTraining, GeneBertProcessor
 
 
@@ -56,3 +57,11 @@ def test_overrides_replace_fields_one_by_one():
         "sequence_config": {"hidden_size": 4, "num_hidden_layers": 2},
     }
     assert read_overrides(None) == {}
+
+
+@pytest.mark.parametrize("option", ["model_name_or_path", "sequence_model_name_or_path"])
+def test_a_checkpoint_that_is_nowhere_is_named(option, task):
+    with pytest.raises(OSError, match="^lab/none: no checkpoint in a folder here, nor to be had from the Hub"):
+        make_model(task, **{option: "lab/none"})
+    with pytest.raises(OSError, match="^lab/none: no checkpoint in a folder here"):
+        open_model("lab/none", "cpu")
