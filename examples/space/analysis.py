@@ -233,7 +233,10 @@ class Pretrained:
     (masked marginals, as in Meier et al. 2021): no mutant goes through the model.
     """
 
-    what = "Hidden bases, each from the rest of its sequence. Nothing was fine-tuned yet, so there are no labels"
+    what = (
+        "Hidden bases, each from the rest of its sequence (guessing: -1.386 nats a base, perplexity 4, 0.25 recovered)"
+        ". Nothing was fine-tuned yet, so there are no labels"
+    )
     labels = [LIKELIHOOD]
     columns = {
         "length": pa.int64(),
