@@ -25,6 +25,7 @@ from modeling_genebert import (
     GeneBertTokenizer,
     training_plan,
 )
+from modeling_genebert.pairing_genebert import PairingPlan
 
 
 def open_dataset(args: argparse.Namespace, accelerator: Accelerator) -> AtacSeqSet:
@@ -152,7 +153,7 @@ class TrainingData:
         """What a resumed run must agree in, or windows would be seen twice or never."""
         names = ["seed", "per_device_train_batch_size", "gradient_accumulation_steps", "segment_length"]
         names += ["mask_probability", "hard_negative_fraction", "hidden_fraction", "self_tiled_fraction"]
-        names += ["background_fraction"]
+        names += ["background_fraction", "easy_steps"]
         chosen = {name: getattr(self.args, name) for name in names}
         return {"windows": len(self.windows), "num_processes": self.num_processes, **chosen}
 
@@ -173,9 +174,13 @@ class TrainingData:
             self.updates_per_epoch, batches_per_update, self.num_processes, args.per_device_train_batch_size
         )
         seed = int(rng.integers(2**31))
-        dataset: Dataset = PreTrainingDataset(
-            self.atac, self.windows, self.region_ids, plan, seed=seed, segment_length=args.segment_length
-        )
+
+        def examples_of(plan: PairingPlan) -> Dataset:
+            return PreTrainingDataset(
+                self.atac, self.windows, self.region_ids, plan, seed=seed, segment_length=args.segment_length
+            )
+
+        parts = [examples_of(plan)]
         if self.num_background and self.atac.background is not None:
             available = len(self.atac.background)
             times = -(-2 * self.num_background // available)
@@ -186,9 +191,22 @@ class TrainingData:
                 seed=int(rng.integers(2**31)),
                 segment_length=args.segment_length,
             )
-            dataset = ConcatDataset([dataset, background])
-        batches = DataLoader(
-            dataset,
+            parts.append(background)
+        easy_updates = max(0, args.easy_steps - epoch * self.updates_per_epoch)
+        if easy_updates:
+            # The same windows in the same order, paired otherwise.
+            fraction = args.self_tiled_fraction
+            parts.append(
+                examples_of(
+                    training_plan(
+                        self.windows, rng, hard_negative_fraction=0, hidden_fraction=0, self_tiled_fraction=fraction
+                    )
+                )
+            )
+            easy = shares[:easy_updates]
+            easy[easy < len(self.windows)] += self.num_examples
+        batches: DataLoader[Any] = DataLoader(
+            ConcatDataset(parts),
             sampler=shares[first_update:, :, self.process_index].ravel().tolist(),
             batch_size=args.per_device_train_batch_size,
             collate_fn=self.collator,

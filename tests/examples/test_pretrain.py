@@ -178,6 +178,27 @@ def which_kind(examples):
     return np.where(is_window, "window", "background")
 
 
+def which_are_hidden(examples):
+    """A collator: whether the columns of the anchor and the next region are hidden; the rows beside it."""
+    hidden = [example["tiled_segment"] is None and not example["region_mask"][3] for example in examples]
+    return [(example["seed"][1], is_hidden) for example, is_hidden in zip(examples, hidden, strict=True)]
+
+
+def test_easy_pairs_first(atac, tmp_path):
+    options = ["--output_dir", str(tmp_path), "--per_device_train_batch_size", "8", "--hidden_fraction", "0.9"]
+    data = TrainingData(parse_args([*options, "--easy_steps", "13"]), atac, which_are_hidden, 1, 0)
+    assert data.updates_per_epoch == 9  # 76 windows
+    epochs = [[batch for (batch,) in data.updates(epoch)] for epoch in (0, 1, 2)]
+    num_hidden = [[sum(hidden for _, hidden in batch) for batch in epoch] for epoch in epochs]
+    assert num_hidden[0] == [0] * 9 and num_hidden[1][:4] == [0] * 4
+    assert min(num_hidden[1][4:] + num_hidden[2]) >= 2
+    # The windows come in the order in which they come without easy pairs, and a resumed run goes on in it.
+    plain = TrainingData(parse_args(options), atac, which_are_hidden, 1, 0)
+    rows = [[row for row, _ in batch] for (batch,) in plain.updates(1)]
+    assert [[row for row, _ in batch] for batch in epochs[1]] == rows
+    assert [batch for (batch,) in data.updates(1, first_update=3)] == epochs[1][3:]
+
+
 def test_background_that_the_set_does_not_have(atac_folder, tmp_path):
     with pytest.raises(AssertionError, match="has no background sequences: build the set with --num_background"):
         run_example(
