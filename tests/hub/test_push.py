@@ -255,6 +255,7 @@ def test_adapters_are_pushed_beside_the_model(server, new_client, new_repository
         "finetune.py",
         *("--train_file", tmp_path / "train.csv", "--model_name_or_path", run_folder, "--training_mode", "lora"),
         *("--output_dir", tmp_path / "run", "--max_steps", "2", "--save_strategy", "steps", "--save_steps", "1"),
+        *("--load_best_model_at_end", "False"),
         *("--use_cpu", "True", "--disable_tqdm", "True", "--report_to", "none", "--num_bootstrap", "0"),
         *("--push_to_hub", "--hub_model_id", repo_id, "--hub_strategy", "every_save"),
     )
