@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 OUTPUT_DIR ?= runs/demo
+# Of the reference checkpoint: hg19, and peak files of blood cell types (Corces et al. 2016).
+GENOME ?= hg19.fa.gz
+PEAKS ?= blood_atac
 
 $(VENV)/installed: setup.py $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --constraint $(CONSTRAINTS) --editable ".[all]"
 	touch $@
 
-.PHONY: install pretrain test test-transformers lint clean
+.PHONY: install pretrain reference test test-transformers lint clean
 
 install: $(VENV)/installed
 
@@ -20,6 +23,19 @@ pretrain: install
 		--max_eval_windows 400 --resume_from_checkpoint latest
 	cd / && $(abspath $(VENV))/bin/python $(abspath examples/use_checkpoint.py) \
 		--model_name_or_path $(abspath $(OUTPUT_DIR))
+
+## Train the checkpoint in checkpoints/genebert-blood again: half an hour on one core.
+reference: install
+	$(VENV)/bin/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		examples/pretrain.py --genome $(GENOME) --peaks $(PEAKS) --eval_chromosomes chr20 chr22 \
+		--eval_cell_types Mono mDC --num_background 40000 --background_fraction 0.4 \
+		--model_preset compact --config_overrides '{"pooling": "mean"}' --dropout 0.0 \
+		--per_device_train_batch_size 32 --learning_rate 1e-3 --weight_decay 0.05 \
+		--max_train_steps 1200 --easy_steps 300 --eval_steps 400 --num_cpu_threads 1 \
+		--output_dir runs/genebert-blood --resume_from_checkpoint latest
+	mkdir -p checkpoints/genebert-blood
+	cd runs/genebert-blood && cp README.md *.png *.safetensors all_results.json config.json processor_config.json \
+		tokenizer.json tokenizer_config.json training_args.json ../../checkpoints/genebert-blood
 
 test: install
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile

@@ -112,10 +112,11 @@ def save_as_published(folder: Path):
 def test_python_snippets_run_one_after_the_other(pretrained, tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "demo").symlink_to(pretrained)
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(snippets) == 7
+    assert len(snippets) == 8
     published = tmp_path / "DNA_bert_6"
     save_as_published(published)
     for number, snippet in enumerate(snippets):
