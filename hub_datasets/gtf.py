@@ -61,7 +61,7 @@ def read_exons(path: str | Path) -> pd.DataFrame:
 
 def _parse_block(block: bytes, features: Counter[str]) -> pa.Table | None:
     """The exons of a block of whole lines, and how often it holds each feature; None where a line is malformed."""
-    block = block.replace(b"\r\n", b"\n")
+    block = block.replace(b"\r\n", b"\n").removesuffix(b"\r")  # a file may end within a CRLF
     if b"#" in block or b"\n " in block or b"\n\t" in block or block[:1].isspace():
         block = _BLANK_OR_COMMENT.sub(b"", block)
     # The CSV reader takes a lone carriage return for the end of a line.
