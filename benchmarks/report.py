@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from examples.model_cards import cpu_model
+
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("results")
@@ -95,7 +97,7 @@ def describe_machine() -> dict[str, Any]:
     """CPU, cores that this process may use, PyTorch's threads, GPU, and versions."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "cores_used": usable,
         "torch_threads": torch.get_num_threads(),
@@ -109,13 +111,6 @@ def describe_machine() -> dict[str, Any]:
 def is_bf16_fast() -> bool:
     """Whether the processor multiplies bfloat16 itself. Others emulate it, at up to 200 times the time of fp32."""
     return torch.accelerator.is_available() or torch.cpu._is_avx512_bf16_supported()
-
-
-def _cpu_model() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
 
 
 def _version(library: str) -> str | None:

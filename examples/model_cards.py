@@ -374,7 +374,7 @@ def describe_run(device: torch.device, num_processes: int, precision: str, secon
     """
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "processor": _cpu_model(),
+        "processor": cpu_model(),
         "accelerator": accelerator or ("none" if device.type == "cpu" else device.type),
         "processes": num_processes,
         "threads a process": torch.get_num_threads(),
@@ -385,7 +385,8 @@ def describe_run(device: torch.device, num_processes: int, precision: str, secon
     }
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Name of the processor, as far as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -47,8 +47,8 @@ def test_auto_classes_open_it():
     assert classifier.config.num_labels == 3
 
 
-def test_it_predicts_hidden_kmers_better_than_their_frequencies():
-    """Of 4-mers, guessing costs ln 256 = 5.55 nats; the frequencies of the human genome some 5.3."""
+def test_it_predicts_hidden_kmers_better_than_guessing():
+    """Of 4-mers, guessing costs ln 256 = 5.55 nats."""
     processor = AutoProcessor.from_pretrained(FOLDER)
     model = AutoModelForMaskedLM.from_pretrained(FOLDER).eval()
     collator = GeneBertDataCollatorForMaskedLM(processor.tokenizer)

@@ -48,7 +48,7 @@ def write_report(
 
     Args:
         data (`DataSource`): what was trained on.
-        costs (`dict`): hardware and cost, with `windows seen`.
+        costs (`dict`): hardware and cost, with `examples seen`.
         config (`GeneBertConfig`): of the model.
         cell_types (`dict[str, bool]`): name -> whether it was seen in training.
     """
@@ -109,7 +109,7 @@ def write_model_card(
             "k-mers": f"k={config.kmer}, stride {config.stride}",
             "steps": results["train_steps"],
             "epochs": results["train_epochs"],
-            "windows a step": costs["windows seen"] // results["train_steps"],
+            "examples a step": costs["examples seen"] // results["train_steps"],
             **{name: getattr(args, name) for name in HYPER_PARAMETERS},
         },
         settings_file="training_args.json",

@@ -82,11 +82,12 @@ def write_shard(output_dir: str, shard: Shard) -> None:
             "workers on other machines must see output_dir under the same path (a shared file system)"
         )
     consensus = Consensus.load(work.path)
-    genome = Genome(plan["genome"], unpacked=work.path / "genome")
     if shard.config == "background":
+        genome = Genome(plan["genome"], unpacked=work.path / "genome")
         chrom, start = np.load(work.path / BACKGROUND_FILE_NAME)[:, shard.first : shard.last]
         table = background_table(genome, chrom, start, consensus.region_width)
     elif shard.config == "regions":
+        genome = Genome(plan["genome"], unpacked=work.path / "genome")
         bank = _load_bank(str(work.path / MOTIFS_FILE_NAME), plan["inputs"]["motifs"]["fingerprint"])
         table = region_table(consensus, genome, bank, shard.first, shard.last)
     else:

@@ -70,7 +70,7 @@ def test_card_says_what_was_held_out(pretrained, atac_folder):
     assert "| held_out_cell_types | `sim04` |" in card.text
     peaks = json.loads((atac_folder / "build_info.json").read_text())["inputs"]["peaks"]["sim01"]
     assert f"| peaks: sim01 | sim01.narrowPeak.gz | `{peaks['sha256']}` |" in card.text
-    for line in ("| learning_rate | 0.0005 |", "| processes | 1 |", "| precision | fp32 |", "| windows seen | 24 |"):
+    for line in ("| learning_rate | 0.0005 |", "| processes | 1 |", "| precision | fp32 |", "| examples seen | 24 |"):
         assert line in card.text.splitlines()
     found = {(r.dataset_config, r.metric_name): r for r in card.data.eval_results}
     for group in ("seen", "unseen"):
