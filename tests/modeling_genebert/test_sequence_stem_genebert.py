@@ -130,3 +130,39 @@ def test_parts_of_a_long_sequence_do_not_depend_on_padding():
 def test_parts_need_the_maximum():
     with pytest.raises(ValueError, match="num_pooling_bins"):
         GeneBertConfig.tiny(num_pooling_bins=2)
+
+
+@pytest.mark.parametrize("kernel_size", [4, 5])
+def test_look_up_is_the_convolution(kernel_size, monkeypatch):
+    config = make_config()
+    config.conv_kernel_size = kernel_size
+    model = GeneBertModel(config).eval()
+    layer, embeddings = model.stem.layers[0], model.get_input_embeddings()
+    input_ids = make_ids(num_tokens=60, batch_size=4)
+    is_token = torch.ones(4, 60, 1)
+    is_token[1, 40:] = 0
+    weights = torch.randn(4, 60, 64)
+    found = []
+    for kmers in [(embeddings, input_ids), ()]:
+        states = layer(embeddings(input_ids), is_token, *kmers)
+        gradients = torch.autograd.grad((states * weights).sum(), [embeddings.weight, *layer.parameters()])
+        found.append([states, *gradients])
+    for looked_up, convolved in zip(*found, strict=True):
+        torch.testing.assert_close(looked_up, convolved, atol=1e-4, rtol=1e-5)
+
+    monkeypatch.setattr(layer.convolution, "forward", None)  # cannot be called
+    layer(embeddings(input_ids), is_token, embeddings, input_ids)
+    with pytest.raises(TypeError):
+        layer(embeddings(input_ids), is_token)
+
+
+def test_where_the_convolution_is_looked_up():
+    model = GeneBertModel(make_config())
+    layer, embeddings = model.stem.layers[0], model.get_input_embeddings()
+    input_ids = make_ids(num_tokens=60, batch_size=4)  # 240 tokens, a vocabulary of 69
+    assert embeddings.num_embeddings == 69
+    assert layer.can_look_up(embeddings, input_ids)
+    assert not layer.can_look_up(embeddings, input_ids[:2])  # 120 tokens
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not layer.can_look_up(embeddings, input_ids)
+    assert not layer.to(torch.bfloat16).can_look_up(embeddings, input_ids)
