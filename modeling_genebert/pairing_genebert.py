@@ -6,7 +6,7 @@ cell type, locus, GC or number of columns, so nothing but the fit of the two tel
 the whole table, the same in every process.
 
 - SRM, other locus: p and q are of one cell type, both or neither have a next region, and their windows do not
-  overlap.
+  overlap. Where asked, their anchors agree in GC, too, which tells most others apart without a look at motifs.
 - SRM, other cell type: p and q lie near each other, p's anchor is closed in q's cell type and q's in p's. Anchors
   that are open in both, or that a peak touches, are never a negative. Shown without segment B, which may be open in
   both.
@@ -28,6 +28,7 @@ NO_REGION = -1
 NEIGHBOURHOOD = 1_000_000  # bp within which a partner from another cell type is looked for
 DISTANCE_BINS = (1_000, 3_000, 10_000, 30_000, 100_000)  # bp, from the anchor to the next open region
 NUM_GC_BINS = 5
+LIKE_GC = 0.02  # anchors agree in GC where it differs by no more than this
 MATCHING_ROUNDS = 12
 
 
@@ -96,16 +97,26 @@ class PairingPlan:
 
 
 def other_locus_partners(
-    windows: WindowTable, rng: np.random.Generator, among: np.ndarray | None = None
+    windows: WindowTable, rng: np.random.Generator, among: np.ndarray | None = None, *, like_gc: bool = False
 ) -> np.ndarray:
     """
     Random symmetric matching of shape `(num_windows,)`: one cell type, windows apart; -1 = no partner found.
 
-    `among` (bool, as all windows by default) says which windows take part; so in the other matchings.
+    `among` (bool, as all windows by default) says which windows take part; so in the other matchings. With `like_gc`
+    the GC content of the anchors differs by 0.02 at most.
     """
     # Segment B is there or not, and the column after the anchor too: they must agree in a negative as in a positive.
     group = windows.cell_type.astype(np.int32) * 2 + (windows.next_region != NO_REGION)
-    return _match(windows, rng, lambda _: group, windows.disjoint, among)
+    if not like_gc:
+        return _match(windows, rng, lambda _: group, windows.disjoint, among)
+    gc = windows.region_gc[windows.anchor]
+    num_bins = int(1 / LIKE_GC) + 2
+
+    def like(round_number: int) -> np.ndarray:
+        # As wide as the difference may be, and elsewhere from round to round.
+        return group * num_bins + ((gc / LIKE_GC + rng.random()).astype(np.int32))
+
+    return _match(windows, rng, like, windows.disjoint, among)
 
 
 def other_cell_type_partners(
@@ -184,6 +195,7 @@ def training_plan(
     rng: np.random.Generator,
     *,
     hard_negative_fraction: float = 0.5,
+    like_gc_fraction: float = 0.5,
     hidden_fraction: float = 0.5,
     self_tiled_fraction: float = 0.1,
 ) -> PairingPlan:
@@ -195,6 +207,8 @@ def training_plan(
         rng (`np.random.Generator`): decides everything random.
         hard_negative_fraction (`float`, defaults to 0.5): share of examples whose SRM partner is of another cell
             type (where one exists), the rest being another locus of the same cell type.
+        like_gc_fraction (`float`, defaults to 0.5): share of those others whose partner's anchor is of like GC (where
+            one exists).
         hidden_fraction (`float`, defaults to 0.5): share with the columns of A and B hidden.
         self_tiled_fraction (`float`, defaults to 0.1): share whose matrix is tiles of the sequence itself.
     """
@@ -205,11 +219,13 @@ def training_plan(
     other_cell_type = other_cell_type_partners(windows, rng, ~self_tiled)
     coin = rng.random(count) < hard_negative_fraction
     hard = coin[np.maximum(rows, other_cell_type)] & (other_cell_type >= 0)  # one coin a pair
-    other_locus = np.where(
-        self_tiled,
-        other_locus_partners(windows, rng, self_tiled),
-        other_locus_partners(windows, rng, ~self_tiled & ~hard),
-    )
+    wants_like_gc = rng.random(count) < like_gc_fraction
+    other_locus = np.full(count, -1, dtype=np.int32)
+    for of_kind in (self_tiled, ~self_tiled & ~hard):
+        like_gc = other_locus_partners(windows, rng, of_kind & wants_like_gc, like_gc=True)
+        other_locus = np.maximum(other_locus, like_gc)
+        others = other_locus_partners(windows, rng, of_kind & (other_locus < 0))
+        other_locus = np.maximum(other_locus, others)
     partner = np.where(hard, other_cell_type, other_locus)
     srm_label = np.where(partner >= 0, rng.integers(2, size=count), IGNORE).astype(np.int8)
     matrix_row = np.where(srm_label == 0, partner, rows)

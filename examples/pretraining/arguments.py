@@ -55,6 +55,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     losses.add_argument("--hard_negative_fraction", type=float, default=0.5, help="SRM pairs of two cell types")
     losses.add_argument(
+        "--like_gc_fraction", type=float, default=0.5, help="of the other SRM pairs: anchors of like GC content"
+    )
+    losses.add_argument(
         "--easy_steps",
         type=int,
         default=0,

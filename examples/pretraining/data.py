@@ -152,8 +152,8 @@ class TrainingData:
     def identity(self) -> dict[str, Any]:
         """What a resumed run must agree in, or windows would be seen twice or never."""
         names = ["seed", "per_device_train_batch_size", "gradient_accumulation_steps", "segment_length"]
-        names += ["mask_probability", "hard_negative_fraction", "hidden_fraction", "self_tiled_fraction"]
-        names += ["background_fraction", "easy_steps"]
+        names += ["mask_probability", "hard_negative_fraction", "like_gc_fraction", "hidden_fraction"]
+        names += ["self_tiled_fraction", "background_fraction", "easy_steps"]
         chosen = {name: getattr(self.args, name) for name in names}
         return {"windows": len(self.windows), "num_processes": self.num_processes, **chosen}
 
@@ -165,6 +165,7 @@ class TrainingData:
             self.windows,
             rng,
             hard_negative_fraction=args.hard_negative_fraction,
+            like_gc_fraction=args.like_gc_fraction,
             hidden_fraction=args.hidden_fraction,
             self_tiled_fraction=args.self_tiled_fraction,
         )
@@ -195,14 +196,15 @@ class TrainingData:
         easy_updates = max(0, args.easy_steps - epoch * self.updates_per_epoch)
         if easy_updates:
             # The same windows in the same order, paired otherwise.
-            fraction = args.self_tiled_fraction
-            parts.append(
-                examples_of(
-                    training_plan(
-                        self.windows, rng, hard_negative_fraction=0, hidden_fraction=0, self_tiled_fraction=fraction
-                    )
-                )
+            easy_plan = training_plan(
+                self.windows,
+                rng,
+                hard_negative_fraction=0,
+                like_gc_fraction=0,
+                hidden_fraction=0,
+                self_tiled_fraction=args.self_tiled_fraction,
             )
+            parts.append(examples_of(easy_plan))
             easy = shares[:easy_updates]
             easy[easy < len(self.windows)] += self.num_examples
         batches: DataLoader[Any] = DataLoader(

@@ -16,7 +16,11 @@ from matplotlib.figure import Figure
 
 matplotlib.use("Agg")  # write pictures, open no window
 
-NEGATIVES = {"other_locus": "another locus", "other_cell_type": "another cell type"}
+NEGATIVES = {
+    "other_locus": "another locus",
+    "like_gc_locus": "another locus of like GC",
+    "other_cell_type": "another cell type",
+}
 COLUMNS = ("visible", "hidden")
 CHANCE = 0.5  # of an AUROC
 # Prefix of the figures -> what they are of.
@@ -70,8 +74,8 @@ def plot_matching(results: dict[str, Any], cell_types: dict[str, bool], path: Pa
         path (`Path`): the file to write.
     """
     names = sorted(cell_types, key=lambda name: not cell_types[name])  # those seen first
-    width = min(max(12, 0.7 * len(cell_types)), 60)
-    figure, axes = plt.subplots(2, 2, figsize=(width, 9), layout="constrained", sharey=True)
+    width = min(max(18, 1.05 * len(cell_types)), 90)
+    figure, axes = plt.subplots(2, len(NEGATIVES), figsize=(width, 9), layout="constrained", sharey=True)
     for column, (negatives, what) in enumerate(NEGATIVES.items()):
         above, below = axes[:, column]
         for number, (prefix, label) in enumerate(QUADRANTS.items()):

@@ -24,13 +24,13 @@ from .pictures import plot_curves, plot_matching
 HYPER_PARAMETERS = (
     *("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type"),
     *("warmup_steps", "weight_decay", "max_grad_norm", "dropout", "segment_length"),
-    *("mask_probability", "hard_negative_fraction", "hidden_fraction", "self_tiled_fraction", "background_fraction"),
-    "easy_steps",
+    *("mask_probability", "hard_negative_fraction", "like_gc_fraction", "hidden_fraction", "self_tiled_fraction"),
+    *("background_fraction", "easy_steps"),
     *("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight", "config_overrides", "seed"),
 )
 _FIGURE = re.compile(
     r"eval_(train_chromosomes_)?(?:(seen|unseen)|cell_type_(.+))_(mgm|ngsp|srm)_"
-    r"((?:other_locus_|other_cell_type_)?(?:visible_|hidden_)?)"
+    r"((?:other_locus_|like_gc_locus_|other_cell_type_)?(?:visible_|hidden_)?)"
     r"(loss|auroc|accuracy|hidden_base_accuracy|composition_accuracy|context_model_accuracy|lead_over_composition)"
 )
 
@@ -76,6 +76,8 @@ def describe(figures: dict[str, float]) -> str:
         "NGSP AUROC hidden": "seen_ngsp_hidden_auroc",
         "SRM AUROC other locus, visible": "seen_srm_other_locus_visible_auroc",
         "hidden": "seen_srm_other_locus_hidden_auroc",
+        "SRM AUROC other locus of like GC, visible": "seen_srm_like_gc_locus_visible_auroc",
+        " hidden": "seen_srm_like_gc_locus_hidden_auroc",
         "SRM AUROC other cell type, visible": "seen_srm_other_cell_type_visible_auroc",
         "hidden ": "seen_srm_other_cell_type_hidden_auroc",
     }

@@ -2,7 +2,8 @@
 
 Figures are named `{cell types}_{task}[_{negatives}]_{columns}_{metric}`, for example
 `seen_srm_other_cell_type_hidden_auroc`: cell types that took part in training, matrices of another cell type as
-negatives, columns of the anchor and the next region hidden. MGM is evaluated with these columns hidden. The AUROC of
+negatives, columns of the anchor and the next region hidden. Negatives of SRM are `other_locus`, `like_gc_locus` (an
+other locus whose anchor is of like GC) and `other_cell_type`. MGM is evaluated with these columns hidden. The AUROC of
 SRM is given for each cell type, too: `cell_type_{name}_srm_{negatives}_{columns}_auroc`.
 """
 
@@ -156,6 +157,7 @@ def evaluate_pretraining(
     partners = {
         ("ngsp", ""): next_region_partners(windows, evaluation.rng("ngsp")),
         ("srm", "other_locus_"): other_locus_partners(windows, evaluation.rng("other_locus")),
+        ("srm", "like_gc_locus_"): other_locus_partners(windows, evaluation.rng("like_gc_locus"), like_gc=True),
         ("srm", "other_cell_type_"): other_cell_type_partners(windows, evaluation.rng("other_cell_type")),
     }
     partners = {(task, kind): partner for (task, kind), partner in partners.items() if task in settings.tasks}

@@ -43,7 +43,7 @@ def test_bars_stand_on_chance_and_carry_their_intervals(tmp_path, monkeypatch):
     monkeypatch.setattr(plt, "close", figures.append)
     plot_matching(results, {"b": False, "a": True}, tmp_path / "matching.png")
     monkeypatch.undo()
-    (above, _), (below, _) = np.array(figures[0].axes).reshape(2, 2)
+    (above, *_), (below, *_) = np.array(figures[0].axes).reshape(2, 3)
     for axis, value, place in ((above, 0.8, 1.3), (below, 0.4, 1.2)):  # hidden is second; and b, after a
         (bar,) = [patch for patch in axis.patches if np.isfinite(patch.get_height())]
         assert bar.get_y() == 0.5 and bar.get_height() == pytest.approx(value - 0.5)

@@ -5,6 +5,7 @@ import pytest
 
 from modeling_genebert.pairing_genebert import (
     DISTANCE_BINS,
+    LIKE_GC,
     NEIGHBOURHOOD,
     WindowTable,
     mgm_evaluation_plan,
@@ -81,6 +82,19 @@ def test_other_locus_partners(windows):
         assert windows.cell_type[p] == windows.cell_type[q]
         assert not overlap(windows, p, q)
         assert (windows.next_region[p] == -1) == (windows.next_region[q] == -1)
+
+
+def test_other_locus_partners_of_like_gc(windows):
+    pairs = assert_symmetric(other_locus_partners(windows, np.random.default_rng(0), like_gc=True))
+    assert len(pairs) > 0.7 * len(windows)
+    gc = windows.region_gc[windows.anchor]
+    for p, q in pairs:
+        assert windows.cell_type[p] == windows.cell_type[q]
+        assert not overlap(windows, p, q)
+        assert (windows.next_region[p] == -1) == (windows.next_region[q] == -1)
+        assert abs(gc[p] - gc[q]) < LIKE_GC
+    others = other_locus_partners(windows, np.random.default_rng(0))
+    assert np.mean(np.abs(gc - gc[others])[others >= 0] < LIKE_GC) < 0.3
 
 
 def test_other_cell_type_partners(windows):
