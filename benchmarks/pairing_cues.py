@@ -139,7 +139,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     for name, value in figures.items():
         if name.endswith("_auroc"):
             print(f"{name}: {value:.3f} ({figures[f'{name}_low']:.3f} to {figures[f'{name}_high']:.3f})")
-    settings = {"segment_length": SEGMENT_LENGTH, "penalties": list(PENALTIES), "set": Path(args.dataset_name_or_path).name}
+    settings = {
+        "segment_length": SEGMENT_LENGTH,
+        "penalties": list(PENALTIES),
+        "set": Path(args.dataset_name_or_path).name,
+    }
     return write_report(NAME, figures, settings, args.output_dir)
 
 

@@ -25,6 +25,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help="of --genome: up to so many sequences from all over the training chromosomes, for --background_fraction",
     )
     data.add_argument("--segment_length", type=int, default=256, help="bp of a region that enter as a segment")
+    data.add_argument(
+        "--central_segments",
+        action="store_true",
+        help="segments are the centres of regions, on the forward strand; default: random parts on random strands",
+    )
     data.add_argument("--num_cpu_threads", type=int, help="on CPU, threads a process; default: all cores shared out")
     data.add_argument("--num_workers", type=int, default=0, help="processes that prepare batches")
 

@@ -151,7 +151,13 @@ class TrainingData:
     @property
     def identity(self) -> dict[str, Any]:
         """What a resumed run must agree in, or windows would be seen twice or never."""
-        names = ["seed", "per_device_train_batch_size", "gradient_accumulation_steps", "segment_length"]
+        names = [
+            "seed",
+            "per_device_train_batch_size",
+            "gradient_accumulation_steps",
+            "segment_length",
+            "central_segments",
+        ]
         names += ["mask_probability", "hard_negative_fraction", "like_gc_fraction", "hidden_fraction"]
         names += ["self_tiled_fraction", "background_fraction", "easy_steps"]
         chosen = {name: getattr(self.args, name) for name in names}
@@ -178,7 +184,13 @@ class TrainingData:
 
         def examples_of(plan: PairingPlan) -> Dataset:
             return PreTrainingDataset(
-                self.atac, self.windows, self.region_ids, plan, seed=seed, segment_length=args.segment_length
+                self.atac,
+                self.windows,
+                self.region_ids,
+                plan,
+                seed=seed,
+                segment_length=args.segment_length,
+                random_segments=not args.central_segments,
             )
 
         parts = [examples_of(plan)]

@@ -23,7 +23,7 @@ from .pictures import plot_curves, plot_matching
 # On the card; all others are in training_args.json.
 HYPER_PARAMETERS = (
     *("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type"),
-    *("warmup_steps", "weight_decay", "max_grad_norm", "dropout", "segment_length"),
+    *("warmup_steps", "weight_decay", "max_grad_norm", "dropout", "segment_length", "central_segments"),
     *("mask_probability", "hard_negative_fraction", "like_gc_fraction", "hidden_fraction", "self_tiled_fraction"),
     *("background_fraction", "easy_steps"),
     *("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight", "config_overrides", "seed"),

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from huggingface_hub import hf_hub_download
 from torch.utils.data import Dataset
 
-from modeling_genebert.dna_genebert import encode_dna
+from modeling_genebert.dna_genebert import encode_dna, reverse_complement
 from modeling_genebert.motifs_genebert import MOTIFS_FILE_NAME, MotifBank
 from modeling_genebert.pairing_genebert import IGNORE, NO_REGION, PairingPlan, WindowTable
 
@@ -157,12 +157,12 @@ class RegionStore:
         """The central `length` bp of regions as base codes: uint8 `(n, length)` for ids of shape `(n,)`."""
         return self._encode(self.sequences.take(region_ids), length)
 
-    def segment(self, region_id: int, length: int) -> np.ndarray:
-        """The central `length` bp of one region as base codes: uint8 `(length,)`."""
-        return self._encode(self.sequences.row(region_id), length)
+    def segment(self, region_id: int, length: int, first: int | None = None) -> np.ndarray:
+        """`length` bp of one region from its base `first` on (0-based; default: the centre), uint8 `(length,)`."""
+        return self._encode(self.sequences.row(region_id), length, first)
 
-    def _encode(self, letters: np.ndarray, length: int) -> np.ndarray:
-        first = (self.sequences.width - length) // 2
+    def _encode(self, letters: np.ndarray, length: int, first: int | None = None) -> np.ndarray:
+        first = (self.sequences.width - length) // 2 if first is None else first
         segments = letters[..., first : first + length]
         return encode_dna(segments.tobytes()).reshape(segments.shape)
 
@@ -266,7 +266,9 @@ class PreTrainingDataset(Dataset):
         windows (`WindowTable`), region_ids (`MappedRows` of width R): from `atac.windows(...)`.
         plan (`PairingPlan`): what each example is made of.
         seed (`int`): with the window's row it decides the masks; training passes another one each epoch.
-        segment_length (`int`, defaults to 256): the central part of a region that enters the sequence encoder, in bp.
+        segment_length (`int`, defaults to 256): the part of a region that enters the sequence encoder, in bp.
+        random_segments (`bool`, defaults to `False`): a random part on a random strand, for training, and not the
+            central part on the forward strand. The motif scores are of the whole region and of both strands.
     """
 
     def __init__(
@@ -278,29 +280,31 @@ class PreTrainingDataset(Dataset):
         *,
         seed: int,
         segment_length: int = 256,
+        random_segments: bool = False,
     ):
         check_segment_length(segment_length, atac.regions.sequences.width)
         self.regions, self.windows, self.region_ids = atac.regions, windows, region_ids
-        self.plan, self.seed, self.segment_length = plan, seed, segment_length
+        self.plan, self.seed, self.segment_length, self.random_segments = plan, seed, segment_length, random_segments
         self.anchor_index = region_ids.width // 2 - 1
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        plan, regions, length = self.plan, self.regions, self.segment_length
+        plan, regions = self.plan, self.regions
         row, matrix_row = int(plan.row[index]), int(plan.matrix_row[index])
         segment_b, matrix_anchor = int(plan.segment_b[index]), int(self.windows.anchor[matrix_row])
+        (part_a, part_b), (is_opposite_a, is_opposite_b) = self._parts_and_strands(row)
         example: dict[str, Any] = {
-            "segment_a": regions.segment(int(self.windows.anchor[row]), length),
-            "segment_b": regions.segment(segment_b, length) if segment_b != NO_REGION else None,
+            "segment_a": self._segment(int(self.windows.anchor[row]), part_a, is_opposite_a),
+            "segment_b": self._segment(segment_b, part_b, is_opposite_b) if segment_b != NO_REGION else None,
             "tiled_segment": None,
             "ngsp_label": int(plan.ngsp_label[index]),
             "srm_label": int(plan.srm_label[index]),
             "seed": (self.seed, row),
         }
         if plan.self_tiled[index]:
-            example["tiled_segment"] = regions.segment(matrix_anchor, length)
+            example["tiled_segment"] = self._segment(matrix_anchor, part_a, is_opposite_a)
             return example
         ids = self.region_ids.row(matrix_row)
         mask = ids != NO_REGION
@@ -312,6 +316,18 @@ class PreTrainingDataset(Dataset):
         example["accessibility"] = regions.accessibility.take(ids)[:, self.windows.cell_type[matrix_row]]
         example["distances"] = regions.centre[ids] - regions.centre[matrix_anchor]
         return example
+
+    def _parts_and_strands(self, row: int) -> tuple[list[int | None], list[bool]]:
+        """Where segments A and B begin in their regions, and whether they are read from the opposite strand."""
+        if not self.random_segments:
+            return [None, None], [False, False]
+        rng = np.random.default_rng([self.seed, row])
+        firsts = rng.integers(self.regions.sequences.width - self.segment_length + 1, size=2)
+        return firsts.tolist(), (rng.random(2) < 0.5).tolist()
+
+    def _segment(self, region_id: int, first: int | None, is_opposite: bool) -> np.ndarray:
+        segment = self.regions.segment(region_id, self.segment_length, first)
+        return reverse_complement(segment) if is_opposite else segment
 
 
 class BackgroundDataset(Dataset):

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from hub_datasets.atac_seq import build_atac_seq
 from hub_datasets.atac_seq.reader import AtacSeqSet, MappedRows, PreTrainingDataset, RegionStore
 from modeling_genebert import GeneBertDataCollatorForPreTraining, GeneBertFeatureExtractor
-from modeling_genebert.dna_genebert import encode_dna
+from modeling_genebert.dna_genebert import decode_dna, encode_dna, reverse_complement
 from modeling_genebert.motifs_genebert import MotifBank
 from modeling_genebert.pairing_genebert import PairingPlan, training_plan
 
@@ -124,6 +124,35 @@ def test_every_example_of_a_plan(atac, rows):
             assert example["accessibility"][column] == np.float32(row["accessibility"][shown["cell_type"]])
             assert example["distances"][column] == row["start"] - anchor_start
     assert len(seen) >= 6
+
+
+def test_random_parts_of_random_strands(atac, rows):
+    windows, _ = atac.windows("train")
+    plan = training_plan(windows, np.random.default_rng(0), self_tiled_fraction=0.3)
+    dataset, other = (make_dataset(atac, plan, seed=seed, segment_length=100, random_segments=True) for seed in (5, 6))
+    found = []
+    for index in range(len(dataset)):
+        example = dataset[index]
+        regions = {"segment_a": windows.anchor[index], "segment_b": plan.segment_b[index]}
+        if plan.self_tiled[index]:
+            regions["tiled_segment"] = windows.anchor[plan.matrix_row[index]]
+        places = {}
+        for name, region in regions.items():
+            if example[name] is None:
+                continue
+            sequence = rows["regions"][region]["sequence"]
+            segment = decode_dna(example[name])
+            places[name] = sequence.find(segment), sequence.find(reverse_complement(segment))
+            assert sorted(place >= 0 for place in places[name]) == [False, True]
+        if plan.self_tiled[index]:
+            assert places["tiled_segment"] == places["segment_a"]  # or the place would tell what belongs together
+        found.append(places["segment_a"])
+        np.testing.assert_array_equal(example["segment_a"], dataset[index]["segment_a"])
+    forward, opposite = np.array(found).T
+    assert 0.3 < (forward >= 0).mean() < 0.7
+    firsts = np.maximum(forward, opposite)
+    assert firsts.min() < 40 and firsts.max() > 360 and len(set(firsts)) > 50
+    assert sum((dataset[i]["segment_a"] != other[i]["segment_a"]).any() for i in range(20)) > 15
 
 
 def test_columns_that_are_hidden_do_not_change_the_plan(atac):
