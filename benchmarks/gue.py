@@ -41,6 +41,7 @@ import torch
 
 from examples.config_overrides import merged
 from examples.finetune import main as finetune
+from hub_datasets.files import write_json
 from hub_datasets.gue import gue_files, read_gue_csv
 from hub_datasets.splice_sites import build_splice_sites
 
@@ -156,6 +157,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     args = parse_args(arguments)
     folder = args.output_dir / "gue"
+    folder.mkdir(parents=True, exist_ok=True)
     if not args.table:
         jobs = [(name, arm, seed) for seed in args.seeds for arm in args.arms for name in args.sets]
         for number, (name, arm, seed) in enumerate(jobs, start=1):
@@ -313,10 +315,6 @@ def run_opponent(files: dict[str, Path], arm: str, seed: int) -> tuple[dict[str,
 
 
 # Results
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,13 +6,14 @@ import codecs
 import gzip
 import hashlib
 import io
+import json
 import os
 import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 # Every bgzip file ends with this empty block (SAM specification, section 4.1.2): without it the file was cut.
@@ -88,6 +89,12 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, the file whole or not at all; what JSON does not know as text."""
+    with written_whole(path) as stream:
+        stream.write((json.dumps(value, indent=2, default=str) + "\n").encode())
 
 
 def sync_folder(folder: Path) -> None:

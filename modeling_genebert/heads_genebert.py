@@ -57,6 +57,14 @@ class GeneBertPooler(nn.Module):
                 pooled.append((states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1))
         return torch.tanh(self.dense(torch.cat(pooled, dim=-1)))
 
+    def pool_next(
+        self, states_BTH: torch.Tensor, attention_mask: torch.Tensor | None, token_type_ids: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Segment B, pooled as A is where it stands alone."""
+        segments_BT = torch.zeros_like(states_BTH[..., 0]) if token_type_ids is None else token_type_ids
+        is_b_BT = segments_BT == 1 if attention_mask is None else (segments_BT == 1) & attention_mask.bool()
+        return self(states_BTH, is_b_BT, torch.zeros_like(segments_BT))
+
 
 def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: int) -> torch.Tensor:
     """

@@ -203,9 +203,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
             pooled["pooler_output"] = self.pooler(states_BTH, attention_mask, token_type_ids)
             pooled["region_pooler_output"] = regions.pooler_output
         if self.pooler is not None and self.pools_next:
-            segments_BT = torch.zeros_like(states_BTH[..., 0]) if token_type_ids is None else token_type_ids
-            is_b_BT = segments_BT == 1 if attention_mask is None else (segments_BT == 1) & attention_mask.bool()
-            pooled["next_pooler_output"] = self.pooler(states_BTH, is_b_BT, torch.zeros_like(segments_BT))
+            pooled["next_pooler_output"] = self.pooler.pool_next(states_BTH, attention_mask, token_type_ids)
             pooled["next_region_pooler_output"] = regions.next_pooler_output
         if overflow_to_sample_mapping is not None:
             is_token_BT = torch.ones_like(states_BTH[..., 0]) if attention_mask is None else attention_mask

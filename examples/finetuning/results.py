@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from dataclasses import replace
@@ -19,6 +18,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from examples.model_cards import DataSource, RunCard, describe_run, figure, portable
 from examples.push_to_hub import push_run
+from hub_datasets.files import write_json
 from modeling_genebert.configuration_genebert import IGNORE_INDEX
 
 from .data import LIST_SEPARATOR, MULTI_LABEL, PER_BASE, REGRESSION, SINGLE_LABEL, Split, Task
@@ -119,12 +119,6 @@ def evaluate_splits(
 def without_nan(metrics: dict[str, Any]) -> dict[str, Any]:
     """NaN, which JSON does not have, as None."""
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in metrics.items()}
-
-
-def write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
-    partial.rename(path)
 
 
 # Predictions

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from huggingface_hub import EvalResult
 
 from examples.model_cards import DataSource, RunCard, dataset_source, figure, portable, public_name
 from hub_datasets.atac_seq.reader import AtacSeqSet
+from hub_datasets.files import write_json
 from modeling_genebert import GeneBertConfig
 
 from .checkpoints import STATE_FILE, TrainingState
@@ -58,12 +57,6 @@ def write_report(
     plot_curves(state.log_history, args.output_dir / "learning_curves.png")
     plot_matching(results, cell_types, args.output_dir / "matching.png")
     write_model_card(args, results, data, costs, config)
-
-
-def write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.rename(path)
 
 
 def describe(figures: dict[str, float]) -> str:

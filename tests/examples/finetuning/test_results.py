@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from examples.finetuning.data import MULTI_LABEL, PER_BASE, REGRESSION, SINGLE_LABEL, Split, Task
-from examples.finetuning.results import MAIN_METRIC, Scorer, plot_split, without_nan, write_json, write_predictions
+from examples.finetuning.results import MAIN_METRIC, Scorer, plot_split, without_nan, write_predictions
+from hub_datasets.files import write_json
 
 
 LOG3 = np.log(3)
