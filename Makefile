@@ -31,7 +31,7 @@ reference: install
 		--eval_cell_types Mono mDC --num_background 40000 --background_fraction 0.4 \
 		--model_preset compact --config_overrides '{"pooling": "mean"}' --dropout 0.0 \
 		--per_device_train_batch_size 32 --learning_rate 1e-3 --weight_decay 0.05 \
-		--max_train_steps 1200 --easy_steps 300 --eval_steps 400 --num_cpu_threads 1 \
+		--max_train_steps 4000 --eval_steps 1000 --num_cpu_threads 1 \
 		--output_dir runs/genebert-blood --resume_from_checkpoint latest
 	mkdir -p checkpoints/genebert-blood
 	cd runs/genebert-blood && cp README.md *.png *.safetensors all_results.json config.json processor_config.json \

@@ -240,7 +240,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     figures = evaluate(final=True)
     progress.close()
     epochs = state.epoch + state.updates_in_epoch / data.updates_per_epoch
-    examples_per_second = state.step * data.windows_per_update / max(state.train_seconds, 1e-9)
+    examples_per_second = state.step * data.examples_per_update / max(state.train_seconds, 1e-9)
     results = {
         "train_steps": state.step,
         "train_epochs": round(epochs, 3),
@@ -254,7 +254,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     if accelerator.is_main_process:
         precision = {"no": "fp32"}.get(accelerator.mixed_precision, f"{accelerator.mixed_precision} (mixed)")
         costs = describe_run(accelerator.device, accelerator.num_processes, precision, state.train_seconds)
-        costs["examples seen"] = state.step * data.windows_per_update
+        costs["examples seen"] = state.step * data.examples_per_update
         trained_types = np.unique(data.windows.cell_type)
         cell_types = {name: index in trained_types for index, name in enumerate(atac.cell_types)}
         write_report(args, results, state, source, costs, config, cell_types)

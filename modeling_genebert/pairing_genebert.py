@@ -1,9 +1,10 @@
 """Which matrix and which second segment each window is shown with: the pairs of SRM and NGSP.
 
 Every negative is made by a **swap between two windows p and q**: a matched pair exchanges its matrices (SRM) or its
-next regions (NGSP). Each sequence and each matrix is then a positive exactly as often as a negative, whatever its
-cell type, locus, GC or number of columns, so nothing but the fit of the two tells the label. The pairs are drawn over
-the whole table, the same in every process.
+next regions (NGSP). In training the pair makes **four examples that stand side by side**: p with its own and with q's,
+q with its own and with p's. Within the four each sequence and each matrix is a positive and a negative once, so that
+whatever one of them says alone (its locus, cell type, GC, number of columns) cancels out of the loss's gradient, and
+nothing but the fit of the two is left. Pairs are drawn over the whole table, the same in every process.
 
 - SRM, other locus: p and q are of one cell type, both or neither have a next region, and their windows do not
   overlap. Where asked, their anchors agree in GC, too, which tells most others apart without a look at motifs.
@@ -11,8 +12,7 @@ the whole table, the same in every process.
   that are open in both, or that a peak touches, are never a negative. Shown without segment B, which may be open in
   both.
 - NGSP: p and q are of one cell type, their next regions agree in GC and in distance from their anchors (by bins),
-  and their windows do not overlap. Asked only where the matrix shown is p's own: in another one there is no column
-  that could tell. Next regions are exchanged there all the same, or SRM could be told from A and B alone.
+  and their windows do not overlap. The matrix shown is A's own: in another one there is no column that could tell.
 """
 
 from __future__ import annotations
@@ -194,54 +194,77 @@ def training_plan(
     windows: WindowTable,
     rng: np.random.Generator,
     *,
+    ngsp_fraction: float = 0.3,
     hard_negative_fraction: float = 0.5,
     like_gc_fraction: float = 0.5,
     hidden_fraction: float = 0.5,
     self_tiled_fraction: float = 0.1,
 ) -> PairingPlan:
     """
-    One epoch: every window once, in the order of the table.
+    One epoch: every window is shown twice, once where it fits and once where it does not.
 
     Args:
         windows (`WindowTable`): the training windows.
         rng (`np.random.Generator`): decides everything random.
-        hard_negative_fraction (`float`, defaults to 0.5): share of examples whose SRM partner is of another cell
+        ngsp_fraction (`float`, defaults to 0.3): share of windows that are asked for their next region (where a
+            partner exists), the others being asked for their matrix.
+        hard_negative_fraction (`float`, defaults to 0.5): share of those others whose SRM partner is of another cell
             type (where one exists), the rest being another locus of the same cell type.
-        like_gc_fraction (`float`, defaults to 0.5): share of those others whose partner's anchor is of like GC (where
+        like_gc_fraction (`float`, defaults to 0.5): share of that rest whose partner's anchor is of like GC (where
             one exists).
         hidden_fraction (`float`, defaults to 0.5): share with the columns of A and B hidden.
-        self_tiled_fraction (`float`, defaults to 0.1): share whose matrix is tiles of the sequence itself.
+        self_tiled_fraction (`float`, defaults to 0.1): share of the windows asked for their matrix that have one of
+            tiles of the sequence itself.
+
+    Returns:
+        Two examples a window: first the fours of SRM, then those of NGSP (see the top of the file), then twice each
+        window without a partner, of which nothing is asked.
     """
     count, rows = len(windows), np.arange(len(windows), dtype=np.int32)
-    # Partners are of one kind, and both are asked or neither is: else what is more often of a kind would more often
-    # be a positive there.
-    self_tiled = rng.random(count) < self_tiled_fraction
-    other_cell_type = other_cell_type_partners(windows, rng, ~self_tiled)
+    next_partner = next_region_partners(windows, rng, rng.random(count) < ngsp_fraction)
+    asked_for_matrix = next_partner < 0
+    # Partners are of one kind: else what is more often of a kind would more often be a positive there.
+    self_tiled = asked_for_matrix & (rng.random(count) < self_tiled_fraction)
+    other_cell_type = other_cell_type_partners(windows, rng, asked_for_matrix & ~self_tiled)
     coin = rng.random(count) < hard_negative_fraction
     hard = coin[np.maximum(rows, other_cell_type)] & (other_cell_type >= 0)  # one coin a pair
     wants_like_gc = rng.random(count) < like_gc_fraction
-    other_locus = np.full(count, -1, dtype=np.int32)
-    for of_kind in (self_tiled, ~self_tiled & ~hard):
-        like_gc = other_locus_partners(windows, rng, of_kind & wants_like_gc, like_gc=True)
-        other_locus = np.maximum(other_locus, like_gc)
-        others = other_locus_partners(windows, rng, of_kind & (other_locus < 0))
-        other_locus = np.maximum(other_locus, others)
-    partner = np.where(hard, other_cell_type, other_locus)
-    srm_label = np.where(partner >= 0, rng.integers(2, size=count), IGNORE).astype(np.int8)
-    matrix_row = np.where(srm_label == 0, partner, rows)
+    partner = np.where(hard, other_cell_type, np.int32(-1))
+    for of_kind in (self_tiled, asked_for_matrix & ~self_tiled & ~hard):
+        for like_gc in (True, False):
+            among = of_kind & (partner < 0) & (wants_like_gc if like_gc else True)
+            partner = np.maximum(partner, other_locus_partners(windows, rng, among, like_gc=like_gc))
 
-    follows = (windows.next_region != NO_REGION) & ~hard & ~self_tiled
-    swap_next = next_region_partners(windows, rng, follows)
-    # A segment B that also stands in the swapped window would give a negative away.
-    apart = (partner < 0) | windows.disjoint(swap_next, partner)
-    # Both have an SRM partner, too, or one of them would show its own matrix more often.
-    in_pairs = (swap_next >= 0) & (partner >= 0) & (partner[swap_next] >= 0) & apart & apart[swap_next]
-    swapped = in_pairs & (rng.random(count) < 0.5)
-    ngsp_label = np.where(in_pairs & (srm_label == 1), ~swapped, IGNORE).astype(np.int8)
-    segment_b = np.where(swapped, windows.next_region[swap_next], windows.next_region)
-    segment_b = np.where(follows, segment_b, NO_REGION)
-    hidden = (rng.random(count) < hidden_fraction) & ~self_tiled
-    return PairingPlan(rows, matrix_row, segment_b, ngsp_label, srm_label, hidden, self_tiled)
+    srm, ngsp = _fours(partner), _fours(next_partner)
+    alone = np.repeat(rows[(partner < 0) & (next_partner < 0)], 2)
+    row = np.concatenate([srm[0], ngsp[0], alone])
+    other = np.concatenate([srm[1], ngsp[1], alone])
+    is_ngsp = np.repeat([False, True, False], [len(srm[0]), len(ngsp[0]), len(alone)])
+    label = np.concatenate([srm[2], ngsp[2], np.full(len(alone), IGNORE, dtype=np.int8)])
+    follows = (windows.next_region[row] != NO_REGION) & ~hard[row] & ~self_tiled[row]
+    of_next = np.where(is_ngsp, other, row)
+    # One coin for the four: that of p, the lower row number of p and q.
+    of_either = np.maximum(partner, next_partner)
+    p = np.where(of_either >= 0, np.minimum(rows, of_either), rows)
+    hidden = (rng.random(count) < hidden_fraction)[p[row]]
+    return PairingPlan(
+        row=row,
+        matrix_row=np.where(is_ngsp, row, other),
+        segment_b=np.where(follows, windows.next_region[of_next], NO_REGION).astype(np.int32),
+        ngsp_label=np.where(is_ngsp, label, IGNORE).astype(np.int8),
+        srm_label=np.where(is_ngsp, IGNORE, label).astype(np.int8),
+        hidden=hidden & ~self_tiled[row],
+        self_tiled=self_tiled[row],
+    )
+
+
+def _fours(partner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each matched pair p, q: whose sequence p, p, q, q, whose matrix or next region p, q, q, p, and whether that
+    is its own."""
+    p = np.flatnonzero(partner > np.arange(len(partner))).astype(np.int32)
+    q = partner[p]
+    own = np.tile(np.array([1, 0], dtype=np.int8), 2 * len(p))
+    return np.stack([p, p, q, q], axis=1).ravel(), np.stack([p, q, q, p], axis=1).ravel(), own
 
 
 def srm_evaluation_plan(

@@ -58,15 +58,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         default=0.0,
         help="share of examples that are background sequences, for MGM alone; the set needs them: --num_background",
     )
+    losses.add_argument("--ngsp_fraction", type=float, default=0.3, help="windows asked by NGSP, others by SRM")
     losses.add_argument("--hard_negative_fraction", type=float, default=0.5, help="SRM pairs of two cell types")
     losses.add_argument(
         "--like_gc_fraction", type=float, default=0.5, help="of the other SRM pairs: anchors of like GC content"
-    )
-    losses.add_argument(
-        "--easy_steps",
-        type=int,
-        default=0,
-        help="steps at the start with easy pairs alone: other loci, columns visible; where matching does not take off",
     )
     losses.add_argument("--hidden_fraction", type=float, default=0.5, help="examples with A's and B's columns hidden")
     losses.add_argument("--self_tiled_fraction", type=float, default=0.1, help="matrix made of the sequence itself")

@@ -25,7 +25,6 @@ from modeling_genebert import (
     GeneBertTokenizer,
     training_plan,
 )
-from modeling_genebert.pairing_genebert import PairingPlan
 
 
 def open_dataset(args: argparse.Namespace, accelerator: Accelerator) -> AtacSeqSet:
@@ -111,9 +110,9 @@ class TrainingData:
     """
     The training windows, dealt out to updates and processes.
 
-    Every epoch pairs and shuffles the windows anew, with as many background sequences among them as their share asks
-    for. Pairs, order and masks follow from the seed alone and not from
-    the number of processes: the windows of an update are the same wherever their number is the same.
+    Every epoch pairs and shuffles the windows anew, and shows each of them twice (see `training_plan`), with as many
+    background sequences among them as their share asks for. Pairs, order and masks follow from the seed alone and not
+    from the number of processes: the examples of an update are the same wherever their number is the same.
 
     Args:
         args (`argparse.Namespace`): of the command line.
@@ -122,7 +121,7 @@ class TrainingData:
         num_processes, process_index (`int`): how many processes train, and which one this is.
 
     Raises:
-        ValueError: the training split has fewer windows than one update takes.
+        ValueError: an epoch has fewer examples than one update takes.
     """
 
     def __init__(
@@ -137,13 +136,14 @@ class TrainingData:
         self.num_processes, self.process_index = num_processes, process_index
         self.windows, self.region_ids = atac.windows("train")
         share = args.background_fraction
-        self.num_background = round(len(self.windows) * share / (1 - share))
-        self.num_examples = len(self.windows) + self.num_background
-        self.windows_per_update = args.per_device_train_batch_size * num_processes * args.gradient_accumulation_steps
-        self.updates_per_epoch = self.num_examples // self.windows_per_update  # what is left over is left out
+        num_shown = 2 * len(self.windows)
+        self.num_background = round(num_shown * share / (1 - share))
+        self.num_examples = num_shown + self.num_background
+        self.examples_per_update = args.per_device_train_batch_size * num_processes * args.gradient_accumulation_steps
+        self.updates_per_epoch = self.num_examples // self.examples_per_update  # what is left over is left out
         if not self.updates_per_epoch:
             raise ValueError(
-                f"an epoch has {self.num_examples} examples, but one update takes {self.windows_per_update}: "
+                f"an epoch has {self.num_examples} examples, but one update takes {self.examples_per_update}: "
                 f"--per_device_train_batch_size {args.per_device_train_batch_size} × "
                 f"--gradient_accumulation_steps {args.gradient_accumulation_steps} × {num_processes} processes"
             )
@@ -151,15 +151,10 @@ class TrainingData:
     @property
     def identity(self) -> dict[str, Any]:
         """What a resumed run must agree in, or windows would be seen twice or never."""
-        names = [
-            "seed",
-            "per_device_train_batch_size",
-            "gradient_accumulation_steps",
-            "segment_length",
-            "central_segments",
-        ]
+        names = ["seed", "per_device_train_batch_size", "gradient_accumulation_steps"]
+        names += ["segment_length", "central_segments"]
         names += ["mask_probability", "hard_negative_fraction", "like_gc_fraction", "hidden_fraction"]
-        names += ["self_tiled_fraction", "background_fraction", "easy_steps"]
+        names += ["self_tiled_fraction", "ngsp_fraction", "background_fraction"]
         chosen = {name: getattr(self.args, name) for name in names}
         return {"windows": len(self.windows), "num_processes": self.num_processes, **chosen}
 
@@ -170,30 +165,31 @@ class TrainingData:
         plan = training_plan(
             self.windows,
             rng,
+            ngsp_fraction=args.ngsp_fraction,
             hard_negative_fraction=args.hard_negative_fraction,
             like_gc_fraction=args.like_gc_fraction,
             hidden_fraction=args.hidden_fraction,
             self_tiled_fraction=args.self_tiled_fraction,
         )
-        order = rng.permutation(self.num_examples)[: self.updates_per_epoch * self.windows_per_update]
+        # The fours of the plan stay together.
+        four = np.r_[np.arange(len(plan)) // 4, (len(plan) + 3) // 4 + np.arange(self.num_background) // 4]
+        order = np.argsort(rng.random(four[-1] + 1)[four], kind="stable")
+        order = order[: self.updates_per_epoch * self.examples_per_update]
         batches_per_update = args.gradient_accumulation_steps
         shares = order.reshape(
             self.updates_per_epoch, batches_per_update, self.num_processes, args.per_device_train_batch_size
         )
         seed = int(rng.integers(2**31))
-
-        def examples_of(plan: PairingPlan) -> Dataset:
-            return PreTrainingDataset(
-                self.atac,
-                self.windows,
-                self.region_ids,
-                plan,
-                seed=seed,
-                segment_length=args.segment_length,
-                random_segments=not args.central_segments,
-            )
-
-        parts = [examples_of(plan)]
+        shown = PreTrainingDataset(
+            self.atac,
+            self.windows,
+            self.region_ids,
+            plan,
+            seed=seed,
+            segment_length=args.segment_length,
+            random_segments=not args.central_segments,
+        )
+        parts: list[Dataset] = [shown]
         if self.num_background and self.atac.background is not None:
             available = len(self.atac.background)
             times = -(-2 * self.num_background // available)
@@ -205,20 +201,6 @@ class TrainingData:
                 segment_length=args.segment_length,
             )
             parts.append(background)
-        easy_updates = max(0, args.easy_steps - epoch * self.updates_per_epoch)
-        if easy_updates:
-            # The same windows in the same order, paired otherwise.
-            easy_plan = training_plan(
-                self.windows,
-                rng,
-                hard_negative_fraction=0,
-                like_gc_fraction=0,
-                hidden_fraction=0,
-                self_tiled_fraction=args.self_tiled_fraction,
-            )
-            parts.append(examples_of(easy_plan))
-            easy = shares[:easy_updates]
-            easy[easy < len(self.windows)] += self.num_examples
         batches: DataLoader[Any] = DataLoader(
             ConcatDataset(parts),
             sampler=shares[first_update:, :, self.process_index].ravel().tolist(),

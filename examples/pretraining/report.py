@@ -24,7 +24,7 @@ HYPER_PARAMETERS = (
     *("per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr_scheduler_type"),
     *("warmup_steps", "weight_decay", "max_grad_norm", "dropout", "segment_length", "central_segments"),
     *("mask_probability", "hard_negative_fraction", "like_gc_fraction", "hidden_fraction", "self_tiled_fraction"),
-    *("background_fraction", "easy_steps"),
+    *("ngsp_fraction", "background_fraction"),
     *("mgm_loss_weight", "ngsp_loss_weight", "srm_loss_weight", "config_overrides", "seed"),
 )
 _FIGURE = re.compile(

@@ -166,10 +166,10 @@ def test_background_and_a_config_of_ones_own(atlas_folder, tmp_path):
     atac = AtacSeqSet.load(tmp_path / "dataset")
     data = TrainingData(args, atac, which_kind, 1, 0)
     num_windows = len(data.windows)
-    assert data.num_background == 3 * num_windows
+    assert data.num_background == 3 * 2 * num_windows
     found = np.concatenate([batch for (batch,) in data.updates(epoch=0)])
-    assert len(found) == 4 * num_windows // 16 * 16
-    assert abs((found == "background").sum() - 3 * num_windows) < 16  # what is left over may be of either kind
+    assert len(found) == 4 * 2 * num_windows // 16 * 16
+    assert abs((found == "background").sum() - 3 * 2 * num_windows) < 16  # what is left over may be of either kind
 
 
 def which_kind(examples):
@@ -178,25 +178,24 @@ def which_kind(examples):
     return np.where(is_window, "window", "background")
 
 
-def which_are_hidden(examples):
-    """A collator: whether the columns of the anchor and the next region are hidden; the rows beside it."""
-    hidden = [example["tiled_segment"] is None and not example["region_mask"][3] for example in examples]
-    return [(example["seed"][1], is_hidden) for example, is_hidden in zip(examples, hidden, strict=True)]
+def what_is_shown(examples):
+    """A collator: the window, and what is asked of it."""
+    return [(example["seed"][1], example["srm_label"], example["ngsp_label"]) for example in examples]
 
 
-def test_easy_pairs_first(atac, tmp_path):
-    options = ["--output_dir", str(tmp_path), "--per_device_train_batch_size", "8", "--hidden_fraction", "0.9"]
-    data = TrainingData(parse_args([*options, "--easy_steps", "13"]), atac, which_are_hidden, 1, 0)
-    assert data.updates_per_epoch == 9  # 76 windows
-    epochs = [[batch for (batch,) in data.updates(epoch)] for epoch in (0, 1, 2)]
-    num_hidden = [[sum(hidden for _, hidden in batch) for batch in epoch] for epoch in epochs]
-    assert num_hidden[0] == [0] * 9 and num_hidden[1][:4] == [0] * 4
-    assert min(num_hidden[1][4:] + num_hidden[2]) >= 2
-    # The windows come in the order in which they come without easy pairs, and a resumed run goes on in it.
-    plain = TrainingData(parse_args(options), atac, which_are_hidden, 1, 0)
-    rows = [[row for row, _ in batch] for (batch,) in plain.updates(1)]
-    assert [[row for row, _ in batch] for batch in epochs[1]] == rows
-    assert [batch for (batch,) in data.updates(1, first_update=3)] == epochs[1][3:]
+def test_fours_come_in_one_batch_and_in_another_order_each_epoch(atac, tmp_path):
+    options = ["--output_dir", str(tmp_path), "--per_device_train_batch_size", "8"]
+    data = TrainingData(parse_args(options), atac, what_is_shown, 1, 0)
+    assert data.updates_per_epoch == 19  # 76 windows, each twice
+    epochs = [[batch for (batch,) in data.updates(epoch)] for epoch in (0, 1)]
+    assert epochs[0] != epochs[1]
+    for batch in epochs[0]:
+        for four in (batch[:4], batch[4:]):
+            rows = [row for row, *_ in four]
+            assert rows[0] == rows[1] and rows[2] == rows[3]
+            asked = {(srm, ngsp) for _, srm, ngsp in four}
+            assert asked in ({(1, -100), (0, -100)}, {(-100, 1), (-100, 0)}, {(-100, -100)})
+    assert [batch for (batch,) in data.updates(1, first_update=3)] == epochs[1][3:]  # a resumed run
 
 
 def test_background_that_the_set_does_not_have(atac_folder, tmp_path):

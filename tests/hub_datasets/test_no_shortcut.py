@@ -32,7 +32,7 @@ from modeling_genebert.pairing_genebert import (
 )
 
 
-EPOCHS = 8
+EPOCHS = 5
 ANCHOR = 15  # column of the anchor among 32
 # Which examples a task asks about.
 TASKS = {

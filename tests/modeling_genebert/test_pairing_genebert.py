@@ -160,60 +160,107 @@ def plans(windows, number, **arguments):
     return [training_plan(windows, np.random.default_rng([5, seed]), **arguments) for seed in range(number)]
 
 
-def test_every_window_once_and_what_goes_with_it(windows):
+def test_every_window_twice_and_what_goes_with_it(windows):
     for plan in plans(windows, 5):
-        rows = np.arange(len(windows))
-        np.testing.assert_array_equal(plan.row, rows)
-        for p, q in enumerate(plan.matrix_row):
-            assert (p == q) == (plan.srm_label[p] != 0)
-            if p == q:
-                continue
+        np.testing.assert_array_equal(np.sort(plan.row), np.repeat(np.arange(len(windows)), 2))
+        srm, ngsp = plan.srm_label >= 0, plan.ngsp_label >= 0
+        assert srm.sum() > ngsp.sum() > 0 and not (srm & ngsp).any()
+        np.testing.assert_array_equal(plan.matrix_row != plan.row, plan.srm_label == 0)
+        for p, q in zip(plan.row[plan.srm_label == 0], plan.matrix_row[plan.srm_label == 0], strict=True):
             if windows.cell_type[p] == windows.cell_type[q]:
                 assert not overlap(windows, p, q)
-            else:  # hard: shown without segment B
+            else:
                 assert windows.region_closed[windows.anchor[p], windows.cell_type[q]]
                 assert windows.region_closed[windows.anchor[q], windows.cell_type[p]]
-                assert plan.segment_b[p] == -1 and plan.ngsp_label[p] == -100
-        assert (plan.ngsp_label[plan.segment_b == -1] == -100).all()
-        positive = plan.ngsp_label == 1
-        np.testing.assert_array_equal(plan.segment_b[positive], windows.next_region[positive])
-        negative = plan.ngsp_label == 0
-        assert (plan.segment_b[negative] != windows.next_region[negative]).all()
+        own_next = windows.next_region[plan.row]
+        np.testing.assert_array_equal(plan.segment_b[plan.ngsp_label == 1], own_next[plan.ngsp_label == 1])
+        assert (plan.segment_b != own_next)[plan.ngsp_label == 0].all()
+        assert (plan.segment_b[ngsp] >= 0).all()
+        others = ~ngsp & (plan.segment_b >= 0)
+        np.testing.assert_array_equal(plan.segment_b[others], own_next[others])
         tiled = plan.self_tiled
         assert tiled.any() and not plan.hidden[tiled].any() and (plan.segment_b[tiled] == -1).all()
+        assert not (tiled & ngsp).any()
 
 
-def test_negatives_of_ngsp_agree_in_gc_and_keep_apart(windows):
+def test_within_four_examples_everything_fits_once_and_does_not_once(windows):
+    for plan in plans(windows, 5):
+        num_fours = np.flatnonzero((plan.srm_label >= 0) | (plan.ngsp_label >= 0)).max() // 4 + 1
+        assert num_fours > 0.4 * len(windows)  # of windows, almost all are in one
+        for first in range(0, 4 * num_fours, 4):
+            four = plan.take(np.arange(first, first + 4))
+            p, q = four.row[0], four.row[2]
+            assert four.row.tolist() == [p, p, q, q] and p != q
+            if four.ngsp_label[0] >= 0:
+                assert four.ngsp_label.tolist() == [1, 0, 1, 0] and (four.srm_label == -100).all()
+                assert four.matrix_row.tolist() == [p, p, q, q]
+                assert four.segment_b.tolist() == windows.next_region[[p, q, q, p]].tolist()
+            else:
+                assert four.srm_label.tolist() == [1, 0, 1, 0] and (four.ngsp_label == -100).all()
+                assert four.matrix_row.tolist() == [p, q, q, p]
+                assert four.segment_b[0] == four.segment_b[1] and four.segment_b[2] == four.segment_b[3]
+                assert (four.segment_b[0] == -1) == (four.segment_b[2] == -1)
+                is_hard = windows.cell_type[p] != windows.cell_type[q]
+                is_tiled = four.self_tiled[0]
+                shows_b = windows.next_region[p] >= 0 and not is_hard and not is_tiled
+                assert (four.segment_b[0] >= 0) == shows_b
+                assert four.self_tiled.tolist() == [is_tiled] * 4 and not (is_hard and is_tiled)
+            assert len(set(four.hidden.tolist())) == 1
+        rest = plan.take(np.arange(4 * num_fours, len(plan)))
+        assert (rest.srm_label == -100).all() and (rest.ngsp_label == -100).all()
+
+
+def test_negatives_of_ngsp_agree_in_gc_and_distance_and_keep_apart(windows):
     gc_bin = gc_bins(windows)
     checked = 0
     for plan in plans(windows, 10):
-        assert (plan.matrix_row == plan.row)[plan.ngsp_label >= 0].all()
-        swapped = (plan.segment_b >= 0) & (plan.segment_b != windows.next_region)  # also where NGSP is not asked
-        for p in np.flatnonzero(swapped):
-            assert gc_bin(plan.segment_b[p]) == gc_bin(windows.next_region[p])
-            # The region does not stand in the matrix that is shown.
-            matrix = plan.matrix_row[p]
-            centre = windows.region_centre[plan.segment_b[p]]
+        for p in np.flatnonzero(plan.ngsp_label == 0):
+            row = plan.row[p]
+            assert gc_bin(plan.segment_b[p]) == gc_bin(windows.next_region[row])
             donors = np.flatnonzero(windows.next_region == plan.segment_b[p])
-            donors = donors[windows.cell_type[donors] == windows.cell_type[p]]
-            assert len(donors) == 1 and windows.disjoint(donors[0], matrix)
-            same_chromosome = windows.chrom[donors[0]] == windows.chrom[matrix]
-            assert not (same_chromosome and windows.start[matrix] <= centre < windows.end[matrix])
+            donors = donors[windows.cell_type[donors] == windows.cell_type[row]]
+            assert len(donors) == 1 and windows.disjoint(donors[0], row)
             checked += 1
     assert checked > 300
 
 
-def test_an_exchanged_segment_b_says_nothing_of_srm(windows):
-    """Else SRM could be told from A and B, where these do not go together, and without the matrix."""
-    swapped, label = [], []
-    for plan in plans(windows, 60):
-        chosen = (plan.segment_b >= 0) & (plan.srm_label >= 0)
-        swapped.append((plan.segment_b != windows.next_region)[chosen])
-        label.append(plan.srm_label[chosen])
-    swapped, label = np.concatenate(swapped), np.concatenate(label)
-    shares = [swapped[label == value].mean() for value in (0, 1)]
-    assert shares[0] > 0.2
-    assert abs(shares[0] - shares[1]) < 4 * np.sqrt(0.25 * 4 / len(label))
+def test_fractions(windows):
+    fractions = {"hidden_fraction": 0.3, "self_tiled_fraction": 0.2, "hard_negative_fraction": 0.6}
+    all_plans = plans(windows, 40, **fractions, ngsp_fraction=0.4)
+    rows, matrix_rows, b, srm, ngsp, hidden, tiled = (
+        np.concatenate([getattr(plan, name) for plan in all_plans])
+        for name in ("row", "matrix_row", "segment_b", "srm_label", "ngsp_label", "hidden", "self_tiled")
+    )
+    asked_for_matrix = ngsp < 0
+    assert 0.2 < (ngsp >= 0).mean() < 0.4  # not all have a partner
+    assert tiled[asked_for_matrix].mean() == pytest.approx(0.2, abs=0.015)
+    assert hidden[~tiled].mean() == pytest.approx(0.3, abs=0.02)
+    assert srm[srm >= 0].mean() == ngsp[ngsp >= 0].mean() == 0.5
+    negative = (srm == 0) & ~tiled
+    hard = windows.cell_type[rows] != windows.cell_type[matrix_rows]
+    with_partner = np.mean(
+        [(other_cell_type_partners(windows, np.random.default_rng(s)) >= 0).mean() for s in range(5)]
+    )
+    assert hard[negative].mean() == pytest.approx(0.6 * with_partner, abs=0.05)
+    assert (windows.cell_type[rows] == windows.cell_type[matrix_rows])[tiled].all()
+    assert (b[hard] == -1).all()
+
+
+def test_fractions_of_none_and_all(windows):
+    rng = np.random.default_rng
+    plan = training_plan(windows, rng(0), self_tiled_fraction=1.0, ngsp_fraction=0.0)
+    assert plan.self_tiled.all() and not plan.hidden.any() and (plan.segment_b == -1).all()
+    options = {"self_tiled_fraction": 0.0, "hard_negative_fraction": 0.0, "ngsp_fraction": 0.0}
+    plan = training_plan(windows, rng(0), **options, hidden_fraction=1.0)
+    assert not plan.self_tiled.any() and plan.hidden.all() and (plan.ngsp_label == -100).all()
+    np.testing.assert_array_equal(windows.cell_type[plan.matrix_row], windows.cell_type[plan.row])
+    np.testing.assert_array_equal(plan.segment_b, windows.next_region[plan.row])
+    gc = windows.region_gc[windows.anchor]
+    for fraction, low, high in ((1.0, 0.6, 1.0), (0.0, 0.0, 0.3)):
+        plan = training_plan(windows, rng(0), **options, like_gc_fraction=fraction)
+        negative = plan.srm_label == 0
+        like = np.abs(gc[plan.row] - gc[plan.matrix_row])[negative] < LIKE_GC
+        assert low < like.mean() < high
 
 
 def test_no_column_after_the_anchor_gives_a_negative_away(windows):
@@ -222,67 +269,12 @@ def test_no_column_after_the_anchor_gives_a_negative_away(windows):
         np.testing.assert_array_equal(plan.segment_b >= 0, windows.next_region[plan.matrix_row] >= 0)
 
 
-def test_fractions(windows):
-    all_plans = plans(windows, 40, hidden_fraction=0.3, self_tiled_fraction=0.2, hard_negative_fraction=0.6)
-    rows, matrix_rows, b, label, hidden, tiled = (
-        np.concatenate([getattr(plan, name) for plan in all_plans])
-        for name in ("row", "matrix_row", "segment_b", "srm_label", "hidden", "self_tiled")
-    )
-    assert tiled.mean() == pytest.approx(0.2, abs=0.015)
-    assert hidden[~tiled].mean() == pytest.approx(0.3, abs=0.015)
-    assert hidden[tiled].sum() == 0
-    assert label[label >= 0].mean() == pytest.approx(0.5, abs=0.015)
-    assert label[hidden & (label >= 0)].mean() == pytest.approx(0.5, abs=0.02)
-    negative = (label == 0) & ~tiled
-    hard = windows.cell_type[rows] != windows.cell_type[matrix_rows]
-    with_partner = np.mean(
-        [(other_cell_type_partners(windows, np.random.default_rng(s)) >= 0).mean() for s in range(5)]
-    )
-    assert hard[negative].mean() == pytest.approx(0.6 * with_partner, abs=0.03)
-    assert (windows.cell_type[rows] == windows.cell_type[matrix_rows])[tiled].all()
-    assert (b[hard] == -1).all()
-
-
-def test_fractions_of_none_and_all(windows):
-    plan = training_plan(windows, np.random.default_rng(0), self_tiled_fraction=1.0)
-    assert plan.self_tiled.all() and not plan.hidden.any() and (plan.segment_b == -1).all()
-    plan = training_plan(
-        windows, np.random.default_rng(0), self_tiled_fraction=0.0, hard_negative_fraction=0.0, hidden_fraction=1.0
-    )
-    assert not plan.self_tiled.any() and plan.hidden.all()
-    np.testing.assert_array_equal(windows.cell_type[plan.matrix_row], windows.cell_type)
-    np.testing.assert_array_equal(plan.segment_b >= 0, windows.next_region >= 0)
-
-
-@pytest.mark.parametrize("arguments", [{}, {"hard_negative_fraction": 1.0}, {"self_tiled_fraction": 0.5}])
-def test_each_sequence_matrix_and_segment_b_is_a_positive_as_often_as_a_negative(arguments):
-    """Also among the examples with a segment B, among those without, and among the self-tiled ones."""
-    windows = make_windows(num_chromosomes=2, regions_a_chromosome=30, num_cell_types=2)
-    kinds = {"with B": 0, "without B": 1, "self-tiled": 2}
-    size = len(windows.region_centre), len(windows), len(windows.region_centre)
-    counts = {name: np.zeros((len(kinds), 2, number)) for name, number in zip(("A", "matrix", "B"), size, strict=True)}
-    for plan in plans(windows, 1500, **arguments):
-        kind = np.where(plan.self_tiled, 2, plan.segment_b < 0)
-        srm, ngsp = plan.srm_label >= 0, plan.ngsp_label >= 0
-        np.add.at(counts["A"], (kind[srm], plan.srm_label[srm], windows.anchor[plan.row[srm]]), 1)
-        np.add.at(counts["matrix"], (kind[srm], plan.srm_label[srm], plan.matrix_row[srm]), 1)
-        np.add.at(counts["B"], (kind[ngsp], plan.ngsp_label[ngsp], plan.segment_b[ngsp]), 1)
-    assert counts["B"][0].sum() > 1000 and counts["B"][1:].sum() == 0
-    for name, of_kinds in counts.items():
-        for kind, number in kinds.items():
-            negative, positive = of_kinds[number]
-            total = negative + positive
-            z = (positive - negative)[total > 50] / np.sqrt(total[total > 50])
-            assert np.abs(z).max(initial=0) < 4.5, (name, kind)
-            assert not len(z) or np.mean(z**2) < 1 + 4 * np.sqrt(2 / len(z)), (name, kind)
-
-
 def test_take(windows):
     plan = training_plan(windows, np.random.default_rng(0))
     order = np.random.default_rng(1).permutation(len(plan))[:50]
     taken = plan.take(order)
     assert len(taken) == 50
-    np.testing.assert_array_equal(taken.row, order)
+    np.testing.assert_array_equal(taken.row, plan.row[order])
     np.testing.assert_array_equal(taken.segment_b, plan.segment_b[order])
     np.testing.assert_array_equal(taken.srm_label, plan.srm_label[order])
 
