@@ -14,6 +14,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 for _name in ("HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_HUB_CACHE"):
     os.environ.pop(_name, None)
 
+# Two workers of pytest-xdist with two OpenMP threads each on two cores wait for each other: 15 times as slow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest  # noqa: E402
 import torch  # noqa: E402
 

@@ -140,7 +140,7 @@ def agreement(own, column):
 def epochs_of(atac, split, seed, change=lambda plan, windows: plan):
     windows, _ = atac.windows(split)
     rngs = [np.random.default_rng([seed, epoch]) for epoch in range(EPOCHS)]
-    return [change(training_plan(windows, rng, self_tiled_fraction=0.2), windows) for rng in rngs]
+    return [change(training_plan(windows, rng, self_tiled_fraction=0.3), windows) for rng in rngs]
 
 
 @pytest.fixture(scope="module")
