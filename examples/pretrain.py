@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     model, optimizer = accelerator.prepare(model, optimizer)
     accelerator.register_for_checkpointing(scheduler)
 
-    state = TrainingState(data=data.identity, loss_sums=[0.0] * (len(LOSSES) + 1))
+    state = TrainingState(data=data.identity, loss_sums=[0.0] * (2 * len(LOSSES)))
     if resume_from is not None:
         state = load_checkpoint(accelerator, resume_from, state)
         accelerator.print(f"Resumed from {resume_from} at step {state.step}")
@@ -165,13 +165,13 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             evaluate(final=False)
 
     def mean_losses() -> dict[str, float]:
-        """Over the steps since the last call; nothing where all of them were left out."""
-        *sums, num_steps = accelerator.reduce(loss_sums).tolist()
+        """Each over the steps since the last call that asked for it; nothing where none did or all were left out."""
+        sums, counts = accelerator.reduce(loss_sums).view(2, -1).tolist()
         loss_sums.zero_()
-        if not num_steps:
+        losses = {name: total / n for name, total, n in zip(LOSSES, sums, counts, strict=True) if n}
+        if not losses:
             return {}
-        losses = {name: total / num_steps for name, total in zip(LOSSES, sums, strict=True)}
-        total = sum(weight * loss for weight, loss in zip(loss_weights, losses.values(), strict=True))
+        total = sum(weight * losses.get(name, 0.0) for name, weight in zip(LOSSES, loss_weights, strict=True))
         progress.set_postfix({"loss": f"{total:.3f}", **{name[:-5]: f"{loss:.3f}" for name, loss in losses.items()}})
         return {"loss": total, **losses}
 
@@ -200,7 +200,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     with StopSignals() as stop:
         while state.step < args.max_train_steps:
             for batches in data.updates(state.epoch, state.updates_in_epoch):
-                losses, norm = update_weights(
+                losses, asked, norm = update_weights(
                     accelerator,
                     model,
                     optimizer,
@@ -209,7 +209,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
                     max_grad_norm=args.max_grad_norm,
                 )
                 if math.isfinite(norm):
-                    loss_sums += torch.cat([losses, losses.new_ones(1) / accelerator.num_processes])
+                    loss_sums += torch.cat([losses, asked / accelerator.num_processes])
                 else:
                     state.skipped_steps += 1
                     report_nonfinite_step(accelerator.reduce(losses).tolist(), norm)

@@ -32,7 +32,8 @@ class TrainingState:
         epoch, updates_in_epoch (`int`): the place in the data.
         skipped_steps (`int`): updates left out because loss or gradients were not finite.
         train_seconds (`float`): time spent so far.
-        loss_sums (`list[float]`): sum of each loss over the updates since the last entry of the log, and their number.
+        loss_sums (`list[float]`): sum of each loss over the updates since the last entry of the log, and how many of
+            these asked for it.
         log_history (`list[dict]`): training losses and held-out figures by step.
     """
 

@@ -40,7 +40,9 @@ def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
     (mgm, pairs), (middle, right) = axes
     for axis, names in ((mgm, ["mgm_loss"]), (pairs, ["ngsp_loss", "srm_loss"])):
         for name in names:
-            axis.plot([e["step"] for e in train], [e[name] for e in train], label=name.removesuffix("_loss").upper())
+            points = [entry for entry in train if name in entry]
+            label = name.removesuffix("_loss").upper()
+            axis.plot([e["step"] for e in points], [e[name] for e in points], label=label)
         axis.set(title="Training loss", xlabel="step", ylabel="cross-entropy (nats)")
     pairs.axhline(math.log(2), color="grey", linewidth=0.8, linestyle=":", label="chance")
     for name, label in {

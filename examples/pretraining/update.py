@@ -23,7 +23,7 @@ def update_weights(
     *,
     loss_weights: Sequence[float],
     max_grad_norm: float,
-) -> tuple[torch.Tensor, float]:
+) -> tuple[torch.Tensor, torch.Tensor, float]:
     """
     Forward, backward and, where the gradients are finite, a step of the optimizer.
 
@@ -40,12 +40,14 @@ def update_weights(
 
     Returns:
         The part that this process has in each loss, of shape `(3,)` (their sums over all processes are the losses);
-        and the norm of the gradients before clipping, the same in all processes.
+        which losses have labels in this update, of shape `(3,)`, 1 or 0, the same in all processes; and the norm of
+        the gradients before clipping, the same in all processes.
     """
     device = accelerator.device
     counts = torch.tensor([[int((batch[name] != IGNORED).sum()) for name in LABELS] for batch in batches])
     counts = counts.to(device)
-    shares = counts / accelerator.reduce(counts.sum(dim=0)).clamp(min=1)
+    total = accelerator.reduce(counts.sum(dim=0))
+    shares = counts / total.clamp(min=1)
     weights = torch.tensor(loss_weights, device=device)
     parts = torch.zeros(len(LOSSES), device=device)
     for number, (batch, share) in enumerate(zip(batches, shares, strict=True), start=1):
@@ -60,4 +62,4 @@ def update_weights(
     if math.isfinite(norm):
         optimizer.step()
     optimizer.zero_grad()
-    return parts, norm
+    return parts, (total > 0).float(), norm

@@ -138,9 +138,9 @@ def test_a_finished_run_is_not_trained_over(pretrained, atac_folder):
 
 def test_too_few_windows_for_an_update_are_refused(atac_folder, tmp_path):
     with pytest.raises(
-        ValueError, match="has 76 examples, but one update takes 80: .*size 40 × .*steps 2 × 1 processes"
+        ValueError, match="has 152 examples, but one update takes 160: .*size 80 × .*steps 2 × 1 processes"
     ):
-        pretrain(atac_folder, tmp_path, "--per_device_train_batch_size", "40", "--gradient_accumulation_steps", "2")
+        pretrain(atac_folder, tmp_path, "--per_device_train_batch_size", "80", "--gradient_accumulation_steps", "2")
 
 
 def test_background_and_a_config_of_ones_own(atlas_folder, tmp_path):
