@@ -125,6 +125,16 @@ def finished(scratch, tmp_path_factory):
     return folder / "run", main([*write_tables(folder), *model, *training, *options, *output])
 
 
+def test_early_stopping_stops(scratch, tmp_path):
+    """Where nothing is learned the first evaluation stays the best: after two more there is an end."""
+    model, training = scratch
+    options = ["--learning_rate", "1e-12", "--early_stopping_patience", "2", "--num_train_epochs", "9"]
+    main([*write_tables(tmp_path), *model, *training, *options, "--output_dir", str(tmp_path / "run")])
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    assert state["epoch"] == 3 and state["num_train_epochs"] == 9
+    assert [entry["epoch"] for entry in state["log_history"] if "eval_mcc" in entry][:3] == [1, 2, 3]
+
+
 def test_a_run_leaves_everything(finished):
     folder, results = finished
     names = {path.name for path in folder.iterdir()}

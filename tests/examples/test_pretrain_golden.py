@@ -9,8 +9,8 @@ import numpy as np
 from .running_pretrain import pretrain
 
 
-# Means over 20 steps of four examples (three times none of them asks for NGSP). Recorded on an x86 CPU with PyTorch 2.13. Where a
-# change is meant, put here what the failing test prints.
+# Means over 20 steps of four examples (three times none of them asks for NGSP). Recorded on an x86 CPU with PyTorch
+# 2.13. Where a change is meant, put here what the failing test prints.
 GOLDEN = {
     "mgm_loss": [8.3215, 8.2729, 8.2423, 8.1952, 8.2016, 8.1571, 8.1701, 8.1693, 8.1471, 8.1355],
     "ngsp_loss": [0.7516, 0.8193, 0.7921, 0.6924, 0.6942, 0.6936, 0.6948],
