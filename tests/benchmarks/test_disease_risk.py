@@ -204,11 +204,11 @@ def test_finetuning_learns_what_a_base_does(atlas_folder, tiny_training, monkeyp
     sequences = [sequence for pair in pairs for sequence in pair]
     target = np.array([alt.count("G") - ref.count("G") for ref, alt in pairs]) + np.zeros(300, np.float32)
     # One strand: on the other a G is a C.
-    options = {"max_steps": 100, "learning_rate": 5e-3, "average_strands": False, "lr_scheduler_type": "constant"}
+    options = {"max_steps": 100, "learning_rate": 2e-3, "average_strands": False, "lr_scheduler_type": "constant"}
     options |= {"reverse_complement_augmentation": False, "per_device_train_batch_size": 32, "warmup_steps": 0}
     training = {**disease_risk_finetuned.TRAINING, **options}
     monkeypatch.setattr(disease_risk_finetuned, "TRAINING", training)
-    monkeypatch.setattr(disease_risk_finetuned, "LEARNING_RATE", {"scratch": 5e-3})
+    monkeypatch.setattr(disease_risk_finetuned, "LEARNING_RATE", {"scratch": 2e-3})
     places = np.arange(0, 600, 2), np.arange(1, 600, 2)
     train, test = np.arange(240), np.arange(240, 300)
     motifs = str(atlas_folder / "motifs.safetensors")

@@ -146,7 +146,7 @@ def figures(untrained, atac):
 def test_the_documented_figures_are_there(figures):
     expected = set()
     for group in ("seen", "unseen"):
-        for task in ("ngsp", "srm_other_locus", "srm_other_cell_type"):
+        for task in ("ngsp", "srm_other_locus", "srm_like_gc_locus", "srm_other_cell_type"):
             for columns in ("visible", "hidden"):
                 name = f"{group}_{task}_{columns}"
                 expected |= {f"{name}_{metric}" for metric in ("loss", "examples", "blocks")}
@@ -156,7 +156,7 @@ def test_the_documented_figures_are_there(figures):
         for metric in (*accuracies, "lead_over_composition"):
             expected |= {f"seen_mgm_{metric}{end}".replace("seen", group) for end in ("", "_low", "_high")}
     for cell_type in ("sim01", "sim02", "sim03", "sim04"):
-        for kind in ("other_locus", "other_cell_type"):
+        for kind in ("other_locus", "like_gc_locus", "other_cell_type"):
             for columns in ("visible", "hidden"):
                 name = f"cell_type_{cell_type}_srm_{kind}_{columns}"
                 expected |= {f"{name}_{metric}" for metric in ("examples", "auroc", "auroc_low", "auroc_high")}
