@@ -3,8 +3,8 @@
 Every negative is made by a **swap between two windows p and q**: a matched pair exchanges its matrices (SRM) or its
 next regions (NGSP). In training the pair makes **four examples that stand side by side**: p with its own and with q's,
 q with its own and with p's. Within the four each sequence and each matrix is a positive and a negative once, so that
-whatever one of them says alone (its locus, cell type, GC, number of columns) cancels out of the loss's gradient, and
-nothing but the fit of the two is left. Pairs are drawn over the whole table, the same in every process.
+whatever one of them says alone (its locus, cell type, GC, number of columns) is worth nothing in any batch, and only
+the fit of the two lowers the loss. Pairs are drawn over the whole table, the same in every process.
 
 - SRM, other locus: p and q are of one cell type, both or neither have a next region, and their windows do not
   overlap. Where asked, their anchors agree in GC, too, which tells most others apart without a look at motifs.
@@ -112,11 +112,11 @@ def other_locus_partners(
     gc = windows.region_gc[windows.anchor]
     num_bins = int(1 / LIKE_GC) + 2
 
-    def like(round_number: int) -> np.ndarray:
-        # As wide as the difference may be, and elsewhere from round to round.
-        return group * num_bins + ((gc / LIKE_GC + rng.random()).astype(np.int32))
+    def group_and_gc(_: int) -> np.ndarray:
+        # Bins as wide as the difference may be, and elsewhere from round to round.
+        return group * num_bins + (gc / LIKE_GC + rng.random()).astype(np.int32)
 
-    return _match(windows, rng, like, windows.disjoint, among)
+    return _match(windows, rng, group_and_gc, windows.disjoint, among)
 
 
 def other_cell_type_partners(
