@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from hub_datasets.atac_seq.evaluation import BLOCK, block_bootstrap, weighted_auroc
 from hub_datasets.atac_seq.reader import UNSEEN_SUFFIX, AtacSeqSet
-from modeling_genebert.dna_genebert import UNKNOWN_BASE
+from modeling_genebert.dna_genebert import kmer_codes, reverse_complement
 from modeling_genebert.pairing_genebert import (
     WindowTable,
     next_region_partners,
@@ -52,23 +52,18 @@ def kmer_shares(segments: np.ndarray, kmer: int) -> np.ndarray:
     Returns:
         float64 of shape `(n, number of such pairs)`; zeros for a segment of unknown bases.
     """
-    # In the order A, T, C, G complements differ in the last bit.
-    windows = np.lib.stride_tricks.sliding_window_view(segments, kmer, axis=1).astype(np.int64)
-    powers = 4 ** np.arange(kmer)
-    forward, reverse = windows @ powers[::-1], (windows ^ 1) @ powers
-    canonical = np.minimum(forward, reverse)
-    names, ids = np.unique(np.minimum(np.arange(4**kmer), _reverse_complements(kmer)), return_inverse=True)
-    known = (windows != UNKNOWN_BASE).all(axis=2)
+    every_kmer = np.indices((4,) * kmer, dtype=np.uint8).reshape(kmer, -1).T
+    names = np.unique(_codes_of_either_strand(every_kmer, kmer))
+    codes = _codes_of_either_strand(segments, kmer)
+    rows, places = np.nonzero(codes >= 0)
     counts = np.zeros((len(segments), len(names)))
-    for place in range(windows.shape[1]):
-        rows = np.flatnonzero(known[:, place])
-        np.add.at(counts, (rows, ids[canonical[rows, place]]), 1)
+    np.add.at(counts, (rows, np.searchsorted(names, codes[rows, places])), 1)
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def _reverse_complements(kmer: int) -> np.ndarray:
-    digits = np.arange(4**kmer)[:, None] // 4 ** np.arange(kmer)[::-1] % 4
-    return (digits ^ 1) @ 4 ** np.arange(kmer)
+def _codes_of_either_strand(segments: np.ndarray, kmer: int) -> np.ndarray:
+    """At each place the lower code of the k-mer and its reverse complement, -1 where a base is unknown."""
+    return np.minimum(kmer_codes(segments, kmer), kmer_codes(reverse_complement(segments), kmer)[:, ::-1])
 
 
 def pairs_of(windows: WindowTable) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
