@@ -161,8 +161,8 @@ def test_large_files_are_checked_and_have_a_host_of_their_own(server, tokens):
 
 
 def test_unknown_calls_are_noted(server):
-    assert request(server, "GET", "/api/spaces/lab/mine")[0] == 501
-    assert server.unknown_calls == ["GET /api/spaces/lab/mine"]
+    assert request(server, "GET", "/api/papers/2110.05231")[0] == 501
+    assert server.unknown_calls == ["GET /api/papers/2110.05231"]
     server.unknown_calls.clear()
 
 
