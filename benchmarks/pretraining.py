@@ -17,8 +17,9 @@ First it is checked that with the same weights and masks both have the same loss
 
 Figures: `ratio_to_stock_PRECISION` (tokens a second, dropout 0.1 in both) and `..._no_dropout` (0 in both);
 `tokens_per_second_MODEL_PRECISION`; `share_of_matmul_PRECISION`: floating-point operations a second of GeneBERT's
-matrix products as a share of what a product of two 2048 x 2048 matrices reaches in the same run. On a GPU, the `base`
-preset in bf16 instead: `mfu` (the same share) and `sequences_per_gpu_hour`.
+matrix products as a share of what a product of two 2048 x 2048 matrices reaches in the same run (which takes long in
+bf16 on a CPU without instructions for it). On a GPU, the `base` preset in bf16 instead: `mfu` (the same share) and
+`sequences_per_gpu_hour`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,6 @@ from .report import RESULTS, time_in_turns, write_report
 
 
 KMER, NUM_MOTIFS, NUM_REGIONS = 6, 1019, 32
-MATMUL_SIZE = 2048
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -204,9 +204,9 @@ def training_step(
     return step
 
 
-def matmul_rate(precision: str, device: torch.device, clock: Callable[[], float]) -> float:
-    """Floating-point operations a second of a product of two large matrices."""
-    a, b = torch.randn(2, MATMUL_SIZE, MATMUL_SIZE, device=device, dtype=DTYPES[precision])
+def matmul_rate(size: int, precision: str, device: torch.device, clock: Callable[[], float]) -> float:
+    """Floating-point operations a second of a product of two large square matrices."""
+    a, b = torch.randn(2, size, size, device=device, dtype=DTYPES[precision])
     repeats = 10 if device.type == "cpu" else 1000
 
     def products() -> None:
@@ -215,7 +215,7 @@ def matmul_rate(precision: str, device: torch.device, clock: Callable[[], float]
         float(result[0, 0])  # waits for a GPU
 
     seconds = time_in_turns({"products": products}, repeats=5, warm_up=1, clock=clock)["products"]
-    return 2 * MATMUL_SIZE**3 * repeats / statistics.median(seconds)
+    return 2 * size**3 * repeats / statistics.median(seconds)
 
 
 def step_operations(model: GeneBertForPreTraining, batch: dict[str, torch.Tensor]) -> float:
@@ -234,7 +234,7 @@ def measure_on_cpu(options: argparse.Namespace) -> dict[str, float]:
     figures: dict[str, float] = {"largest_difference_of_losses": check_equal_losses(options, data)}
     tokens = options.batch_size * (3 + 2 * (data.segment_length - KMER + 1))
     for precision in options.precisions:
-        rate = matmul_rate(precision, torch.device("cpu"), clock)
+        rate = matmul_rate(options.matmul_size, precision, torch.device("cpu"), clock)
         figures[f"matmul_gflops_{precision}"] = rate / 1e9
         for dropout, suffix in ((0.1, ""), (0.0, "_no_dropout")):
             plain, default = (make_config(options, dropout, plain=plain) for plain in (True, False))
@@ -272,7 +272,7 @@ def measure_on_gpu(options: argparse.Namespace) -> dict[str, float]:
     step = training_step(model, lambda: batch, lambda output: output.loss, "bf16")
     seconds = statistics.median(time_in_turns({"step": step}, repeats=20, warm_up=5)["step"])
     return {
-        "mfu": operations / seconds / matmul_rate("bf16", device, time.perf_counter),
+        "mfu": operations / seconds / matmul_rate(options.matmul_size, "bf16", device, time.perf_counter),
         "sequences_per_gpu_hour": 3600 * options.batch_size / seconds,
     }
 
@@ -283,6 +283,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--num_tokens", type=int, default=512)
     parser.add_argument("--hidden_size", type=int, default=768)
     parser.add_argument("--num_layers", type=int, default=4)
+    parser.add_argument("--matmul_size", type=int, default=2048, help="rows and columns of what a step is compared with")
     parser.add_argument("--precisions", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     parser.add_argument("--repeats", type=int, default=5, help="steps that count")
     parser.add_argument("--threads", type=int, help="default: as PyTorch chooses")
