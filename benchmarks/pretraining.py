@@ -283,7 +283,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--num_tokens", type=int, default=512)
     parser.add_argument("--hidden_size", type=int, default=768)
     parser.add_argument("--num_layers", type=int, default=4)
-    parser.add_argument("--matmul_size", type=int, default=2048, help="rows and columns of what a step is compared with")
+    parser.add_argument(
+        "--matmul_size", type=int, default=2048, help="rows and columns of what a step is compared with"
+    )
     parser.add_argument("--precisions", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     parser.add_argument("--repeats", type=int, default=5, help="steps that count")
     parser.add_argument("--threads", type=int, help="default: as PyTorch chooses")

@@ -194,14 +194,6 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             "with_context": task.splits["train"].context is not None and model_args.modality != "sequence",
         }
     )
-    model = set_training_mode(model, model_args.training_mode, new, model_args.lora_rank)
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    logger.info(
-        "%.1f M parameters, of which %.1f M are trained",
-        sum(size for size, _ in sizes) / 1e6,
-        sum(size for size, is_trained in sizes if is_trained) / 1e6,
-    )
-
     cache_folder = Path(data_args.cache_dir or datasets.config.HF_DATASETS_CACHE) / "genebert_motif_scores"
     with training_args.main_process_first(desc="motif scores"):
         examples = {
@@ -220,6 +212,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             )
             for name, split in task.splits.items()
         }
+
+    if "genebert.region_encoder.token_dense.weight" in new and model_args.modality != "sequence":
+        model.base_model.region_encoder.score_norm.fit(*examples["train"].sample_of_scores())
+    model = set_training_mode(model, model_args.training_mode, new, model_args.lora_rank)
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    logger.info(
+        "%.1f M parameters, of which %.1f M are trained",
+        sum(size for size, _ in sizes) / 1e6,
+        sum(size for size, is_trained in sizes if is_trained) / 1e6,
+    )
 
     scorer = Scorer(task)
     callbacks: list[Any] = [StrandsOfEpoch(examples["train"])]

@@ -98,6 +98,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         with_regions=args.modality == "both",
     )
     data = TrainingData(args, atac, collator, accelerator.num_processes, accelerator.process_index)
+    if args.model_name_or_path is None:
+        data.fit_score_norm(model.genebert.region_encoder.score_norm)
     if args.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     if args.torch_compile:

@@ -12,7 +12,7 @@ from transformers import initialization as init
 
 from .configuration_genebert import NUM_SPECIAL_TOKENS, GeneBertConfig
 from .fusion_genebert import ResidualLinear
-from .region_encoder_genebert import GeneBertMotifBlockProjection, GeneBertRegionEncoder
+from .region_encoder_genebert import GeneBertMotifProjection, GeneBertRegionEncoder, GeneBertScoreNorm
 from .warm_start_genebert import warm_start
 
 
@@ -60,11 +60,12 @@ class GeneBertPreTrainedModel(PreTrainedModel):
             init.normal_(module.weight, std=module.in_features**-0.5)
         elif isinstance(module, nn.Conv1d):
             init.normal_(module.weight, std=(module.in_channels * module.kernel_size[0]) ** -0.5)
-        elif isinstance(module, GeneBertMotifBlockProjection):
+        elif isinstance(module, (GeneBertMotifProjection, GeneBertScoreNorm)):
             module.init_weights()
         elif isinstance(module, GeneBertRegionEncoder):
             if module.block_projection is not None:
                 init.normal_(module.column_positions, std=self.config.initializer_range)
+                init.normal_(module.mask_column, std=self.config.initializer_range)
             init.normal_(module.mask_value, std=self.config.initializer_range)
             init.normal_(module.no_region, std=self.config.initializer_range)
 

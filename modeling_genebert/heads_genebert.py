@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
-from .configuration_genebert import IGNORE_INDEX, GeneBertConfig
+from .configuration_genebert import IGNORE_INDEX, NUM_SPECIAL_TOKENS, GeneBertConfig
 from .outputs_genebert import GeneBertModelOutput
 
 
@@ -27,43 +27,69 @@ class GeneBertMaskedPredictionHead(nn.Module):
 
 class GeneBertPooler(nn.Module):
     """
-    Sequence states BTH -> one vector BH: the mean of each segment, the maximum of each of its `num_pooling_bins` equal
-    parts, or the state of `[CLS]`.
+    A sequence -> one vector BH. Of each segment it sees the states BTH (their mean, or the maximum of each of its
+    `num_pooling_bins` equal parts; or, of both segments, the state of `[CLS]`), and what k-mers it is made of: the
+    mean of their embeddings, normalised. These embeddings are the pooler's own.
+
+    In a mean over states, what all sequences have in common outweighs what k-mers they are made of by far; with both,
+    matching a sequence with motif scores is learned within some hundred steps.
     """
 
     def __init__(self, config: GeneBertConfig):
         super().__init__()
         self.pooling, self.num_bins = config.pooling, config.num_pooling_bins
         num_vectors = {"mean": 2, "max": 2 * config.num_pooling_bins, "cls": 1}[config.pooling]
-        self.dense = nn.Linear(num_vectors * config.hidden_size, config.hidden_size)
+        self.kmer_embeddings = nn.Embedding(config.kmer_vocab_size, config.hidden_size)
+        self.composition_norm = nn.LayerNorm(config.hidden_size, eps=1e-12)  # means of embeddings are small
+        self.dense = nn.Linear((num_vectors + 2) * config.hidden_size, config.hidden_size)
 
     def forward(
-        self, states_BTH: torch.Tensor, attention_mask: torch.Tensor | None, token_type_ids: torch.Tensor | None
+        self,
+        states_BTH: torch.Tensor,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        token_type_ids: torch.Tensor | None,
     ) -> torch.Tensor:
-        if self.pooling == "cls":
-            return torch.tanh(self.dense(states_BTH[:, 0]))
         if attention_mask is None:
             attention_mask = states_BTH.new_ones(states_BTH.shape[:2])
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(attention_mask)
+        # Masks and other special tokens, and tokens added to the vocabulary, are no k-mers.
+        is_kmer_BT = (input_ids >= NUM_SPECIAL_TOKENS) & (input_ids < self.kmer_embeddings.num_embeddings)
+        kmers_BTH = self.kmer_embeddings(input_ids.masked_fill(~is_kmer_BT, 0))
         # A and B are pooled apart, so that the heads can compare them; an absent B is a vector of zeros.
-        pooled = []
+        pooled = [states_BTH[:, 0]] if self.pooling == "cls" else []
         for segment in (0, 1):
             is_token_BT = attention_mask.bool() & (token_type_ids == segment)
             if self.pooling == "max":
                 pooled.append(max_of_bins(states_BTH, is_token_BT, self.num_bins))
-            else:
-                weights_BT1 = is_token_BT.to(states_BTH.dtype)[..., None]
-                pooled.append((states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1))
+            elif self.pooling == "mean":
+                pooled.append(mean_of_tokens(states_BTH, is_token_BT))
+            pooled.append(self.composition_norm(mean_of_tokens(kmers_BTH, is_token_BT & is_kmer_BT)))
         return torch.tanh(self.dense(torch.cat(pooled, dim=-1)))
 
     def pool_next(
-        self, states_BTH: torch.Tensor, attention_mask: torch.Tensor | None, token_type_ids: torch.Tensor | None
+        self,
+        states_BTH: torch.Tensor,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        token_type_ids: torch.Tensor | None,
     ) -> torch.Tensor:
         """Segment B, pooled as A is where it stands alone."""
         segments_BT = torch.zeros_like(states_BTH[..., 0]) if token_type_ids is None else token_type_ids
         is_b_BT = segments_BT == 1 if attention_mask is None else (segments_BT == 1) & attention_mask.bool()
-        return self(states_BTH, is_b_BT, torch.zeros_like(segments_BT))
+        return self(states_BTH, input_ids, is_b_BT, torch.zeros_like(segments_BT))
+
+
+def nearest_ids(inputs_embeds: torch.Tensor, embeddings_VH: torch.Tensor) -> torch.Tensor:
+    """Ids BT of the tokens whose embeddings are nearest to those given."""
+    return torch.cdist(inputs_embeds.float(), embeddings_VH.float()).argmin(dim=-1)
+
+
+def mean_of_tokens(states_BTH: torch.Tensor, is_token_BT: torch.Tensor) -> torch.Tensor:
+    """Mean over the tokens that are True in `is_token_BT`, BH; zeros where there is none."""
+    weights_BT1 = is_token_BT.to(states_BTH.dtype)[..., None]
+    return (states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1)
 
 
 def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: int) -> torch.Tensor:

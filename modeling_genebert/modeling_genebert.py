@@ -42,6 +42,7 @@ from .heads_genebert import (
     base_states,
     mean_binary_cross_entropy,
     mean_cross_entropy,
+    nearest_ids,
 )
 from .outputs_genebert import GeneBertForPreTrainingOutput, GeneBertForVariantEffectOutput, GeneBertModelOutput
 from .pipelines_genebert import CUSTOM_PIPELINES, SEQUENCE_PIPELINES
@@ -116,7 +117,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
             attention_mask (`torch.Tensor` of shape `(batch_size, sequence_length)`, *optional*): 1 = token.
             token_type_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*): 0 = segment A.
             inputs_embeds (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`, *optional*):
-                embeddings in place of `input_ids`.
+                embeddings in place of `input_ids`; in pooling, each counts as the k-mer that is nearest.
 
         Raises:
             ValueError: not exactly one of `input_ids` and `inputs_embeds`, or more tokens than the encoder has
@@ -200,11 +201,14 @@ class GeneBertModel(GeneBertPreTrainedModel):
         states_BTH = states_BTH if self.stem is None else self.stem.unpool(states_BTH, stem_BTH)
         pooled: dict[str, Any] = {}
         if self.pooler is not None:
-            pooled["pooler_output"] = self.pooler(states_BTH, attention_mask, token_type_ids)
+            table: Any = self.get_input_embeddings()
+            ids: Any = input_ids if inputs_embeds is None else nearest_ids(inputs_embeds, table.weight)
+            segments = (states_BTH, ids, attention_mask, token_type_ids)
+            pooled["pooler_output"] = self.pooler(*segments)
             pooled["region_pooler_output"] = regions.pooler_output
-        if self.pooler is not None and self.pools_next:
-            pooled["next_pooler_output"] = self.pooler.pool_next(states_BTH, attention_mask, token_type_ids)
-            pooled["next_region_pooler_output"] = regions.next_pooler_output
+            if self.pools_next:
+                pooled["next_pooler_output"] = self.pooler.pool_next(*segments)
+                pooled["next_region_pooler_output"] = regions.next_pooler_output
         if overflow_to_sample_mapping is not None:
             is_token_BT = torch.ones_like(states_BTH[..., 0]) if attention_mask is None else attention_mask
             num_tokens_B = is_token_BT.sum(dim=1, dtype=torch.float32)

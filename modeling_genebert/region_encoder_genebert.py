@@ -1,7 +1,7 @@
 """The region encoder: TF × region matrix -> region tokens.
 
-Shape suffixes: B batch, H hidden size of the sequence encoder, C region channels, M motif rows, G motif blocks,
-F features of a block (C × M / G), D channels of a grid cell, R regions, S region tokens.
+Shape suffixes: B batch, H hidden size of the sequence encoder, M rows of the compact matrix, G motif blocks, F motifs
+of a block, D channels of a grid cell, R regions, N columns (B × R), S region tokens.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -17,10 +18,11 @@ from transformers.utils import ModelOutput
 
 from .attention_genebert import GeneBertSwinModel, run_encoder
 from .configuration_genebert import NUM_REGION_CHANNELS, GeneBertConfig
-from .region_values_genebert import expand_region_values
+from .region_values_genebert import contract_region_values, expand_region_values
 
 
-TYPICAL_SCORE, SCORE_GAIN = 0.65, 5.0
+NUM_REGION_CONTEXTS = 2  # open regions, tiles of the sequence itself
+TYPICAL_SCORE, TYPICAL_SPREAD, SMALLEST_SPREAD = 0.35, 0.2, 0.05
 
 
 @dataclass
@@ -42,54 +44,86 @@ class GeneBertRegionOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
-class GeneBertMotifBlockProjection(nn.Module):
-    """Project each block of neighbouring motifs by weights of its own: BCMR -> BDGR.
+class GeneBertScoreNorm(nn.Module):
+    """
+    Motif scores in units of their spread, BMR -> BMR: `(score - mean) / std`, motif by motif; the other rows as they
+    are. Raw scores vary together, with GC content, which then hides what tells one factor from another.
 
-    Swin shares its patch weights over the whole grid and would hardly know which transcription factor is which.
+    The figures are not learned: [`~GeneBertScoreNorm.fit`] takes them from training data before training, and they
+    are saved with the weights. There are two sets of them, of open regions and of tiles of the sequence itself, which
+    are much shorter and score lower.
     """
 
-    def __init__(self, config: GeneBertConfig):
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, num_motifs: int):
         super().__init__()
-        self.num_blocks = config.num_motif_blocks
-        features = NUM_REGION_CHANNELS * config.motif_block_size
-        self.weight = nn.Parameter(torch.empty(config.num_motif_blocks, features, config.region_config.num_channels))
-        self.bias = nn.Parameter(torch.zeros(config.num_motif_blocks, config.region_config.num_channels))
+        self.register_buffer("mean", torch.empty(NUM_REGION_CONTEXTS, num_motifs))
+        self.register_buffer("std", torch.empty(NUM_REGION_CONTEXTS, num_motifs))
+        self.init_weights()
 
     def init_weights(self) -> None:
-        """Start where scores, accessibility and distance all count: best scores vary by some 0.15 round 0.65."""
-        size = self.weight.shape[1] // NUM_REGION_CHANNELS
-        weight = torch.randn_like(self.weight) * size**-0.5
-        weight[:, :size] *= SCORE_GAIN
-        init.copy_(self.weight, weight)
-        init.copy_(self.bias, -TYPICAL_SCORE * weight[:, :size].sum(dim=1))
+        init.constant_(self.mean, TYPICAL_SCORE)
+        init.constant_(self.std, TYPICAL_SPREAD)
+
+    @torch.no_grad()
+    def fit(self, scores: np.ndarray, region_context: int) -> None:
+        """
+        Take the mean and the standard deviation (0.05 at least) of each motif's scores.
+
+        Args:
+            scores (`np.ndarray` of shape `(num_columns, num_motifs)`): columns of training data.
+            region_context (`int`): what they are columns of: 0 = open regions, 1 = tiles of the sequence itself.
+
+        Raises:
+            ValueError: another shape, or no columns.
+        """
+        num_motifs = self.mean.shape[1]
+        if scores.ndim != 2 or scores.shape[1] != num_motifs or not len(scores):
+            raise ValueError(f"scores has shape {scores.shape}, expected (num_columns, {num_motifs})")
+        self.mean[region_context] = torch.from_numpy(scores.mean(axis=0, dtype=np.float64)).to(self.mean)
+        std = torch.from_numpy(scores.std(axis=0, dtype=np.float64)).to(self.std)
+        self.std[region_context] = std.clamp(min=SMALLEST_SPREAD)
+
+    def forward(self, region_values: torch.Tensor, region_context_ids: torch.Tensor) -> torch.Tensor:
+        num_motifs = self.mean.shape[1]
+        mean, std = self.mean[region_context_ids, :, None], self.std[region_context_ids, :, None]
+        scores = (region_values[:, :num_motifs] - mean) / std
+        return torch.cat([scores, region_values[:, num_motifs:]], dim=1)
+
+
+class GeneBertMotifProjection(nn.Module):
+    """
+    Project each block of neighbouring motifs, and a column's accessibility and distance, by weights of the block's
+    own: BMR -> BDGR.
+
+    Swin shares its patch weights over the whole grid and would hardly know which transcription factor is which.
+
+    Args:
+        num_rows (`int`): motifs, padded to a multiple of `num_blocks`.
+        num_blocks (`int`): G.
+        width (`int`): D.
+    """
+
+    def __init__(self, num_rows: int, num_blocks: int, width: int):
+        super().__init__()
+        self.num_rows = num_rows
+        self.weight = nn.Parameter(torch.empty(num_blocks, num_rows // num_blocks, width))
+        self.others = nn.Linear(NUM_REGION_CHANNELS - 1, num_blocks * width)
+
+    def init_weights(self) -> None:
+        init.normal_(self.weight, std=self.weight.shape[1] ** -0.5)
 
     def forward(self, region_values: torch.Tensor) -> torch.Tensor:
-        """Of the whole matrix BCMR, or of the compact one, whose cells are the same with a quarter of the work."""
-        if region_values.dim() == 3:
-            return self._project_compact(region_values)
-        batch, channels, rows, regions = region_values.shape
-        blocks_GBRF = (
-            region_values.reshape(batch, channels, self.num_blocks, rows // self.num_blocks, regions)
-            .permute(2, 0, 4, 1, 3)
-            .reshape(self.num_blocks, batch * regions, -1)
-        )
-        cells = torch.baddbmm(self.bias[:, None], blocks_GBRF, self.weight)
-        return cells.view(self.num_blocks, batch, regions, -1).permute(1, 3, 0, 2)
-
-    def _project_compact(self, compact: torch.Tensor) -> torch.Tensor:
-        """A column's other channels are the same for all motifs, so that the motifs' weights for them add up."""
-        batch, num_rows, regions = compact.shape
+        batch, num_rows, regions = region_values.shape
+        num_blocks, size, width = self.weight.shape
         num_motifs = num_rows - (NUM_REGION_CHANNELS - 1)
-        weight_GCSD = self.weight.unflatten(1, (NUM_REGION_CHANNELS, -1))
-        num_blocks, _, size, width = weight_GCSD.shape
-        columns_BRM = compact.transpose(1, 2)
-        scores = F.pad(columns_BRM[..., :num_motifs], (0, num_blocks * size - num_motifs))
-        scores_GNS = scores.reshape(batch * regions, num_blocks, size).transpose(0, 1)
-        is_motif = (torch.arange(num_blocks * size, device=compact.device) < num_motifs).view(num_blocks, 1, size, 1)
-        weight_GCD = (weight_GCSD[:, 1:] * is_motif.to(weight_GCSD.dtype)).sum(dim=2)
-        others_NC = columns_BRM[..., num_motifs:].reshape(batch * regions, -1)
-        others_NGD = (others_NC @ weight_GCD.transpose(0, 1).flatten(1)).view(-1, num_blocks, width)
-        cells_GND = torch.bmm(scores_GNS, weight_GCSD[:, 0]) + others_NGD.transpose(0, 1) + self.bias[:, None]
+        columns_BRM = region_values.transpose(1, 2)
+        scores = F.pad(columns_BRM[..., :num_motifs], (0, self.num_rows - num_motifs))
+        scores_GNF = scores.reshape(batch * regions, num_blocks, size).transpose(0, 1)
+        others_NGD = self.others(columns_BRM[..., num_motifs:]).view(-1, num_blocks, width)
+        cells_GND = torch.baddbmm(others_NGD.transpose(0, 1), scores_GNF, self.weight)
         return cells_GND.view(num_blocks, batch, regions, width).permute(1, 3, 0, 2)
 
 
@@ -105,15 +139,17 @@ class GeneBertRegionEncoder(nn.Module):
         self.pools_next = pool_next
         hidden_size, region_config = config.hidden_size, config.region_config
         self.config = config
+        self.score_norm = GeneBertScoreNorm(config.num_motifs)
         self.block_projection = None
         if config.region_embedding == "block_projection":
-            self.block_projection = GeneBertMotifBlockProjection(config)
-            self.column_norm = nn.LayerNorm(region_config.num_channels, eps=1e-6)
-            self.column_dense = nn.Linear(region_config.num_channels, hidden_size)
+            rows, blocks = config.num_motif_rows, config.num_motif_blocks
+            self.block_projection = GeneBertMotifProjection(rows, blocks, region_config.num_channels)
+            self.column_projection = GeneBertMotifProjection(rows, 1, hidden_size)
             self.column_positions = nn.Parameter(torch.zeros(config.num_regions, hidden_size))
+            self.mask_column = nn.Parameter(torch.zeros(hidden_size))
         # What stands where a column is absent or hidden, for every cell or motif row of the column.
         self.mask_value = nn.Parameter(torch.zeros(region_config.num_channels))
-        self.context_type_embeddings = nn.Embedding(2, hidden_size)
+        self.context_type_embeddings = nn.Embedding(NUM_REGION_CONTEXTS, hidden_size)
         self.no_region = nn.Parameter(torch.zeros(hidden_size))
         self.swin = GeneBertSwinModel(region_config, add_pooling_layer=False)
         self.token_dense = nn.Linear(region_config.hidden_size, hidden_size)
@@ -135,12 +171,10 @@ class GeneBertRegionEncoder(nn.Module):
                 last_hidden_state=tokens, pooler_output=self._pool(tokens), next_pooler_output=self._pool_next(tokens)
             )
 
-        expected = (batch_size, NUM_REGION_CHANNELS, self.config.num_motif_rows, self.config.num_regions)
-        compact = (batch_size, self.config.num_motifs + NUM_REGION_CHANNELS - 1, self.config.num_regions)
-        cells = region_values.to(self.norm.weight.dtype)  # norms are not quantised
-        if tuple(region_values.shape) == compact and self.block_projection is None:
-            cells = expand_region_values(cells, self.config.num_motif_rows)
-        elif tuple(region_values.shape) not in (compact, expected):
+        num_motifs, num_rows, num_regions = self.config.num_motifs, self.config.num_motif_rows, self.config.num_regions
+        expected = (batch_size, NUM_REGION_CHANNELS, num_rows, num_regions)
+        compact = (batch_size, num_motifs + NUM_REGION_CHANNELS - 1, num_regions)
+        if tuple(region_values.shape) not in (compact, expected):
             raise ValueError(
                 f"region_values has shape {tuple(region_values.shape)}, expected {expected}: "
                 f"(batch_size, channels, num_motif_rows, num_regions); or {compact}: "
@@ -152,14 +186,19 @@ class GeneBertRegionEncoder(nn.Module):
         if region_context_ids is None:
             region_context_ids = torch.zeros(batch_size, dtype=torch.long, device=region_values.device)
 
+        values = region_values.to(self.norm.weight.dtype)  # norms are not quantised
+        compact_values = contract_region_values(values, num_motifs) if values.dim() == 4 else values
+        values = self.score_norm(compact_values, region_context_ids)
         if self.block_projection is not None:
-            cells = self.block_projection(cells)
+            cells = self.block_projection(values)
+        else:
+            cells = expand_region_values(values, num_rows)
         cells = torch.where(present_BR[:, None, None, :], cells, self.mask_value[:, None, None])
         swin = run_encoder(self.swin, self.config, pixel_values=cells, **kwargs)
         tokens = self.token_dense(swin.last_hidden_state)
         if self.block_projection is not None:
-            columns = self.column_norm(cells.mean(dim=2).transpose(1, 2))
-            columns = self.column_dense(columns) + self.column_positions
+            columns = self.column_projection(values)[:, :, 0].transpose(1, 2)
+            columns = torch.where(present_BR[..., None], columns, self.mask_column) + self.column_positions
             tokens = torch.cat([tokens, columns], dim=1)
         tokens = self.norm(tokens + self.context_type_embeddings(region_context_ids)[:, None])
         # A row without any region reads the same state as no matrix at all.

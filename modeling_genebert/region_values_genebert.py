@@ -67,6 +67,12 @@ def expand_region_values(compact: torch.Tensor, num_motif_rows: int) -> torch.Te
     return torch.nn.functional.pad(matrix, (0, 0, 0, num_motif_rows - num_motifs))
 
 
+def contract_region_values(whole: torch.Tensor, num_motifs: int) -> torch.Tensor:
+    """The compact region matrix `(B, M + 3, R)` of a whole one `(B, 4, num_motif_rows, R)`: [`expand_region_values`]
+    undone."""
+    return torch.cat([whole[:, 0, :num_motifs], whole[:, 1:, 0]], dim=1)
+
+
 def build_region_values(
     scores: np.ndarray,
     accessibility: np.ndarray,

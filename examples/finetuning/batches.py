@@ -37,6 +37,7 @@ from modeling_genebert.windows_genebert import cut_windows
 from .data import PER_BASE, Context, Regions, Split
 
 
+NUM_SCORED = 512  # examples that say how motif scores vary
 ROWS_AT_ONCE = 256  # whose motif scores are computed together
 
 
@@ -317,6 +318,14 @@ class ExampleDataset(Dataset):
             inputs |= columns
             inputs["region_context_ids"] = np.full(num_rows, WINDOW_CONTEXT)
         return {name: torch.from_numpy(value) for name, value in inputs.items()}
+
+    def sample_of_scores(self) -> tuple[np.ndarray, int]:
+        """Motif scores of the columns of at most 512 examples, `(num_columns, M)`, and what they are columns of."""
+        chosen = np.linspace(0, len(self) - 1, min(len(self), NUM_SCORED)).astype(int)
+        inputs = self.inputs(chosen, np.zeros(len(chosen), dtype=bool))
+        is_column = inputs["region_mask"].numpy().astype(bool)
+        scores = inputs["region_values"].numpy()[:, :-3].transpose(0, 2, 1)[is_column]
+        return scores, int(inputs["region_context_ids"][0])
 
     def tiles(self, allele: str, rows: np.ndarray, is_turned: np.ndarray) -> dict[str, np.ndarray]:
         """Matrices of the rows' own tiles; of the opposite strand the same scores with the tiles in reverse order."""

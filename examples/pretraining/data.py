@@ -25,6 +25,11 @@ from modeling_genebert import (
     GeneBertTokenizer,
     training_plan,
 )
+from modeling_genebert.feature_extraction_genebert import SELF_TILED_CONTEXT, WINDOW_CONTEXT
+from modeling_genebert.region_encoder_genebert import GeneBertScoreNorm
+
+
+NUM_SCORED, NUM_TILED = 4096, 256  # anchors that say how motif scores vary
 
 
 def open_dataset(args: argparse.Namespace, accelerator: Accelerator) -> AtacSeqSet:
@@ -147,6 +152,15 @@ class TrainingData:
                 f"--per_device_train_batch_size {args.per_device_train_batch_size} × "
                 f"--gradient_accumulation_steps {args.gradient_accumulation_steps} × {num_processes} processes"
             )
+
+    def fit_score_norm(self, score_norm: GeneBertScoreNorm) -> None:
+        """Tell the model how motif scores vary, from some anchors and from tiles of their sequences."""
+        anchors = np.unique(self.windows.anchor)
+        chosen = np.sort(np.random.default_rng(self.args.seed).permutation(anchors)[:NUM_SCORED])
+        score_norm.fit(self.atac.regions.scores.take(chosen), WINDOW_CONTEXT)
+        segments = self.atac.regions.segments(chosen[:: len(chosen) // NUM_TILED + 1], self.args.segment_length)
+        scores, _, _, is_tile = self.collator.feature_extractor.tile_columns(segments)
+        score_norm.fit(scores[is_tile], SELF_TILED_CONTEXT)
 
     @property
     def identity(self) -> dict[str, Any]:

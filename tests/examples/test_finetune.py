@@ -311,6 +311,9 @@ def test_from_a_dnabert_shaped_checkpoint(mode, scratch, tmp_path):
     words = dnabert.state_dict()["bert.embeddings.word_embeddings.weight"]
     found = after["genebert.sequence_encoder.embeddings.word_embeddings.weight"]
     assert torch.equal(words, found) == (mode == "lora")
+    mean = after["genebert.region_encoder.score_norm.mean"]
+    assert mean[0].tolist() == pytest.approx([0.35] * mean.shape[1])  # no open regions were seen
+    assert (mean[1] - 0.35).abs().max() > 0.2  # tiles of 50 bp score otherwise
     torch.testing.assert_close(words, found, atol=0.05, rtol=0)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["kmer"] == 3
 

@@ -96,6 +96,14 @@ def test_checkpoint_opens_with_its_bank(pretrained, atac):
         model.config.check_motif_bank(bank.subset(bank.ids[::-1]).fingerprint, len(bank))
 
 
+def test_the_model_knows_how_motif_scores_vary(pretrained, atac):
+    norm = GeneBertForPreTraining.from_pretrained(pretrained).genebert.region_encoder.score_norm
+    scores = atac.regions.scores.take(np.unique(atac.windows("train")[0].anchor)).astype(np.float64)
+    np.testing.assert_allclose(norm.mean[0], scores.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(norm.std[0], np.maximum(scores.std(axis=0), 0.05), atol=1e-5)
+    assert 0 < norm.mean[1].mean() < norm.mean[0].mean() - 0.05  # tiles are short and score lower
+
+
 def test_own_peaks_in_one_command(atlas_folder, tmp_path):
     output = tmp_path / "run"
     launcher = (str(Path(sys.executable).with_name("accelerate")), "launch", "--num_processes", "1")
@@ -233,6 +241,6 @@ def test_decay_spares_biases_and_norms(atac_folder, tmp_path, monkeypatch):
 
 
 def test_a_model_of_sequences_alone_cannot_match_regions(atac_folder, tmp_path):
-    results = pretrain(atac_folder, tmp_path, "--modality", "sequence")
+    results = pretrain(atac_folder, tmp_path, "--modality", "sequence", "--max_train_steps", "4")
     assert results["eval_seen_srm_other_locus_visible_auroc"] == 0.5  # the same score with either matrix
     assert GeneBertForPreTraining.from_pretrained(tmp_path).config.srm_loss_weight == 0

@@ -57,6 +57,9 @@ def test_poolers_are_left_behind_and_made_anew(tmp_path, caplog):
     model.save_pretrained(tmp_path / "masked")
     _, info = GeneBertForSequenceClassification.from_pretrained(tmp_path / "masked", output_loading_info=True)
     poolers = {
+        "pooler.kmer_embeddings.weight",
+        "pooler.composition_norm.bias",
+        "pooler.composition_norm.weight",
         "pooler.dense.bias",
         "pooler.dense.weight",
         "region_encoder.pooler.bias",

@@ -4,9 +4,15 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from modeling_genebert import GeneBertForPreTraining, GeneBertForSequenceClassification
-from modeling_genebert.heads_genebert import mean_binary_cross_entropy
+from modeling_genebert import (
+    GeneBertConfig,
+    GeneBertForPreTraining,
+    GeneBertForSequenceClassification,
+    GeneBertModel,
+)
+from modeling_genebert.heads_genebert import GeneBertPooler, mean_binary_cross_entropy
 
 from .conftest import make_config, make_inputs, make_model
 
@@ -44,7 +50,7 @@ def test_what_ngsp_matches_is_segment_b_with_the_next_column():
     output = genebert(**inputs)
     is_b = (inputs["token_type_ids"] == 1) & inputs["attention_mask"].bool()
     assert is_b.any(dim=1).all()
-    alone = genebert.pooler(output.last_hidden_state, is_b, None)
+    alone = genebert.pooler(output.last_hidden_state, inputs["input_ids"], is_b, None)
     torch.testing.assert_close(output.next_pooler_output, alone)
     assert (output.next_pooler_output - output.pooler_output).abs().max() > 0.01
     tokens = output.region_hidden_state.clone()
@@ -69,3 +75,27 @@ def test_a_segment_b_that_is_not_there_is_pooled_as_zeros():
     torch.testing.assert_close(
         model.genebert(**inputs).next_pooler_output, without.expand(len(inputs["input_ids"]), -1)
     )
+
+
+def test_composition_of_each_segment():
+    """The mean over its k-mers; not over special tokens, masks, padding, nor tokens that were added."""
+    pooler = GeneBertPooler(GeneBertConfig.tiny(kmer=1, pooling="cls"))
+    pooler.dense, pooler.composition_norm = nn.Identity(), nn.Identity()
+    pooler.kmer_embeddings = nn.Embedding.from_pretrained(torch.arange(9.0)[:, None] / 10)
+    states = torch.tensor([[[0.1]] * 8])
+    #        [CLS] A  C  [MASK] [SEP] G  added padding
+    ids = [[2, 5, 6, 4, 3, 7, 9, 0]]
+    mask, segments = [[1, 1, 1, 1, 1, 1, 1, 0]], [[0, 0, 0, 0, 0, 1, 1, 1]]
+    pooled = pooler(states, torch.tensor(ids), torch.tensor(mask), torch.tensor(segments))
+    torch.testing.assert_close(pooled, torch.tensor([[0.1, 0.55, 0.7]]).tanh())
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "cls"])
+def test_embeddings_count_as_the_kmers_they_are_of(pooling):
+    model, inputs = make_model(GeneBertModel, pooling=pooling), make_inputs(make_config())
+    expected = model(**inputs).pooler_output
+    embeddings = model.get_input_embeddings()(inputs.pop("input_ids"))
+    found = model(**inputs, inputs_embeds=embeddings + 1e-4).pooler_output
+    torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
+    other = model(**inputs, inputs_embeds=embeddings.flip(1)).pooler_output
+    assert (other - expected).abs().max() > 0.05

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from modeling_genebert import GeneBertModel
+from modeling_genebert.region_encoder_genebert import GeneBertScoreNorm
 from modeling_genebert.region_values_genebert import expand_region_values
 
 from .conftest import make_model
@@ -30,3 +32,31 @@ def test_the_compact_matrix_trains_all_weights_of_motifs():
         model.get_region_features(values).pooler_output.sum().backward()
         gradients.append(model.region_encoder.block_projection.weight.grad.clone())
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-3)
+
+
+def test_scores_are_read_in_units_of_their_spread():
+    norm = GeneBertScoreNorm(num_motifs=2)
+    norm.fit(np.array([[0.0, 1.0], [1.0, 1.0]]), region_context=0)
+    norm.fit(np.array([[0.1, 0.2], [0.5, 0.6]]), region_context=1)
+    torch.testing.assert_close(norm.mean, torch.tensor([[0.5, 1.0], [0.3, 0.4]]))
+    torch.testing.assert_close(norm.std, torch.tensor([[0.5, 0.05], [0.2, 0.2]]))  # never less than 0.05
+    values = torch.tensor([[[1.0], [0.9], [7.0], [8.0], [9.0]]]).repeat(2, 1, 1)
+    expected = torch.tensor([[[1.0], [-2.0], [7.0], [8.0], [9.0]], [[3.5], [2.5], [7.0], [8.0], [9.0]]])
+    torch.testing.assert_close(norm(values, torch.tensor([0, 1])), expected)
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (3, 5), (2,)])
+def test_scores_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"expected \(num_columns, 2\)"):
+        GeneBertScoreNorm(num_motifs=2).fit(np.zeros(shape), region_context=0)
+
+
+def test_what_was_fitted_is_saved_with_the_weights(tmp_path):
+    model = make_model(GeneBertModel)
+    scores = np.random.default_rng(0).random((50, 20))
+    model.region_encoder.score_norm.fit(scores, region_context=1)
+    model.save_pretrained(tmp_path)
+    norm = GeneBertModel.from_pretrained(tmp_path).region_encoder.score_norm
+    torch.testing.assert_close(norm.mean[1], torch.from_numpy(scores.mean(axis=0)).float())
+    assert norm.mean[0].tolist() == pytest.approx([0.35] * 20)  # what stands there until fitted
+    assert norm.std[0].tolist() == pytest.approx([0.2] * 20)
