@@ -58,10 +58,13 @@ def plot_curves(log_history: list[dict[str, float]], path: Path) -> None:
         label = key.removeprefix("eval_seen_").removesuffix("_auroc").replace("_", " ")
         right.plot([e["step"] for e in points], [e[key] for e in points], marker=".", label=label)
     right.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    right.set(title="NGSP and SRM, held-out chromosomes", xlabel="step", ylabel="AUROC", ylim=(0.4, 1.0))
+    right.set(
+        title="NGSP and SRM, held-out chromosomes", xlabel="step", ylabel="AUROC", ylim=(0.4, 1.3)
+    )  # room for the legend
+    right.set_yticks([0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])  # above is room for the legend
     for axis in axes.ravel():
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, ncols=2 if axis is right else 1)
     _save(figure, path)
 
 
