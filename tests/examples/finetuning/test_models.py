@@ -38,7 +38,7 @@ def test_weights_saved_in_bf16_are_trained_in_fp32(task, pretrained, tmp_path):
 def test_another_pooling_is_new_too(task, pretrained):
     overrides = json.dumps({"pooling": "max", "num_pooling_bins": 4})
     model, _, new = make_model(task, model_name_or_path=str(pretrained), config_overrides=overrides)
-    assert model.genebert.pooler.dense.weight.shape == (64, 2 * 4 * 64)
+    assert model.genebert.pooler.dense.weight.shape == (64, (2 * 4 + 2) * 64)
     assert {name for name in new if not name.startswith("classifier.")} == {"genebert.pooler.dense.weight"}
 
 
