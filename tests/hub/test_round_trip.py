@@ -215,7 +215,9 @@ def test_round_trip(hub, new_client, new_repository, pretrained, atac_folder, ta
     third.run(constants("DNA", "REGIONS", "SPLITS") + THIRD, *arguments)
 
     if hub.server is not None:
-        for repository in hub.server.repositories.values():
+        models, datasets = (model_id, bert_id, tuned_id, run_id), (atac_id, table_id)
+        keys = [("model", repo_id) for repo_id in models] + [("dataset", repo_id) for repo_id in datasets]
+        for repository in (hub.server.repositories[key] for key in keys):  # not what other tests left on this server
             check_no_pickles(repository)
             check_no_places(repository, secrets=hub.server.tokens)
         titles = [commit.title for commit in hub.server.repositories["model", run_id].commits.values()]
