@@ -47,7 +47,7 @@ class GeneBertRegionOutput(ModelOutput):
 class GeneBertScoreNorm(nn.Module):
     """
     Motif scores in units of their spread, BMR -> BMR: `(score - mean) / std`, motif by motif; the other rows as they
-    are. Raw scores vary together, with GC content, which then hides what tells one factor from another.
+    are. In raw scores, what tells one region from another is small beside the motifs' means, and learned late.
 
     The figures are not learned: [`~GeneBertScoreNorm.fit`] takes them from training data before training, and they
     are saved with the weights. There are two sets of them, of open regions and of tiles of the sequence itself, which
@@ -186,7 +186,8 @@ class GeneBertRegionEncoder(nn.Module):
         if region_context_ids is None:
             region_context_ids = torch.zeros(batch_size, dtype=torch.long, device=region_values.device)
 
-        values = region_values.to(self.norm.weight.dtype)  # norms are not quantised
+        # Rounded as data sets store it, so that a checkpoint predicts what its trainer did. Norms are not quantised.
+        values = region_values.half().to(self.norm.weight.dtype)
         compact_values = contract_region_values(values, num_motifs) if values.dim() == 4 else values
         values = self.score_norm(compact_values, region_context_ids)
         if self.block_projection is not None:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from benchmarks import corpus
 from hub_datasets.genome import Genome
 from hub_datasets.intervals import read_peaks
 from modeling_genebert.motifs_genebert import MotifBank
+from tests.running import ROOT
 
 
 def test_hg19_is_whole():
@@ -58,21 +61,20 @@ def test_figures(monkeypatch):
     assert "time_exponent" not in given
 
 
-def test_report(tmp_path, capsys):
+def test_report(tmp_path):
     MotifBank(["M1"], ["one"], ["f"], [np.full((4, 4), 2.0, np.float32) + 8 * np.eye(4, dtype=np.float32)]).save(
         tmp_path / "motifs.safetensors"
     )
     motifs = str(tmp_path / "motifs.safetensors")
-    corpus.main(
-        ["--sizes", "200", "--num_workers", "1", "--motifs", motifs, "--output_dir", str(tmp_path / "results")]
-    )
+    # In a process of its own: the memory that other tests took in this one would count, too.
+    command = [sys.executable, "-m", "benchmarks.corpus", "--sizes", "200", "--num_workers", "1", "--motifs", motifs]
+    command += ["--output_dir", str(tmp_path / "results")]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     report = json.loads((tmp_path / "results" / "corpus.json").read_text())
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == report
+    assert json.loads(printed.splitlines()[-1]) == report
     assert report["name"] == "corpus"
     figures = report["figures"]
     assert 100 < figures["regions_200"] < 200 and figures["peaks_200"] > 500
     assert figures["regions_per_second"] == pytest.approx(figures["regions_200"] / figures["seconds_200"])
-    # No upper bound here: what other tests took in this process and its children counts, too.
-    assert figures["peak_rss_gb"] == figures["peak_rss_gb_200"] >= figures["worker_peak_rss_gb_200"] >= 0
-    assert figures["peak_rss_gb"] > 0.1
+    assert 0.1 < figures["peak_rss_gb"] < 2
     assert 0 < figures["unshared_seconds_200"] < figures["seconds_200"]

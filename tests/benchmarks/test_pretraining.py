@@ -8,6 +8,7 @@ from torch import nn
 
 from benchmarks import pretraining
 from benchmarks.pretraining import main
+from benchmarks.report import is_bf16_fast
 
 
 SMALL = ["--batch_size", "2", "--num_tokens", "65", "--hidden_size", "32", "--num_layers", "1", "--repeats", "1"]
@@ -30,7 +31,11 @@ def test_figures(tmp_path, capsys):
             figures[f"{name}_{precision}"] / figures[f"{name}_{precision}_no_dropout"]
             for name in ("share_of_matmul", "tokens_per_second_genebert")
         )
-        assert figures[f"share_of_matmul_{precision}"] > 0 and shares == pytest.approx(speeds)
+        assert figures[f"share_of_matmul_{precision}"] > 0
+        # In bf16 a CPU without instructions for it takes longer for a large product than for small ones.
+        if precision == "fp32" or is_bf16_fast():
+            assert max(figures[f"share_of_matmul_{precision}{suffix}"] for suffix in ("", "_no_dropout")) < 1
+        assert shares == pytest.approx(speeds)
     assert figures["largest_difference_of_losses"] < 1e-4
 
 
