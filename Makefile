@@ -43,7 +43,7 @@ test: install
 
 ## transformers' own common tests, from its source distribution (downloaded; said and left out where it cannot be).
 test-transformers: install
-	$(VENV)/bin/python -m tests.transformers_common --skip_if_offline
+	$(VENV)/bin/python -m tests.transformers_common --skip_if_offline --numprocesses auto --dist worksteal
 
 lint: install
 	$(VENV)/bin/ruff check .

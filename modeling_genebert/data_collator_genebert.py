@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,11 @@ class GeneBertDataCollatorForPreTraining:
             alone does without.
 
     Returns (of a call): the inputs and labels of `GeneBertForPreTraining.forward`, and `hidden_bases` of shape
-        `(batch_size, 2, segment_length)`: the code of each base that `[MASK]`s hide in A and B, -100 elsewhere.
-        `region_values` are compact, float16 of shape `(batch_size, num_motifs + 3, num_regions)`: see
-        [`compact_region_values`].
+        `(num_sequences, 2, segment_length)`: the code of each base that `[MASK]`s hide in A and B, -100 elsewhere.
+        `region_values` are compact, float16 of shape `(num_matrices, num_motifs + 3, num_regions)`: see
+        [`compact_region_values`]. A sequence that several examples read, with the same masks, is there once, and so is
+        a matrix: `sequence_rows` and `region_rows`, of shape `(batch_size,)`, say which ones an example reads. Such a
+        batch cannot be cut up row by row, as `torch.nn.DataParallel` does.
     """
 
     def __init__(
@@ -60,10 +63,20 @@ class GeneBertDataCollatorForPreTraining:
         self.with_regions = with_regions
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        sequence_inputs, visible = self._sequences(examples)
+        sequence_rows, first = rows_of_equals(
+            [
+                (
+                    example["seed"],
+                    *(None if s is None else s.tobytes() for s in (example["segment_a"], example["segment_b"])),
+                )
+                for example in examples
+            ]
+        )
+        sequence_inputs, visible = self._sequences([examples[number] for number in first])
         batch = {
             **sequence_inputs,
-            **(self._regions(examples, visible) if self.with_regions else {}),
+            "sequence_rows": sequence_rows,
+            **(self._regions(examples, visible[sequence_rows]) if self.with_regions else {}),
             "ngsp_labels": np.array([example["ngsp_label"] for example in examples], dtype=np.int64),
             "srm_labels": np.array([example["srm_label"] for example in examples], dtype=np.int64),
         }
@@ -142,14 +155,32 @@ class GeneBertDataCollatorForPreTraining:
                     f"The windows have the scores of {found.shape[1]} motifs, the feature extractor's motif bank "
                     f"has {num_motifs}: use the bank that the windows were made with"
                 )
+        keys = [
+            (is_tiled, *(array.tobytes() for array in arrays))
+            for is_tiled, *arrays in zip(tiled.tolist(), scores, accessibility, distances, region_mask, strict=True)
+        ]
+        region_rows, first = rows_of_equals(keys)
+        scores, accessibility, distances, region_mask = (
+            [values[number] for number in first] for values in (scores, accessibility, distances, region_mask)
+        )
         mask = np.stack(region_mask)
         # Compact, and of float16 as the scores are stored: an eighth of the bytes of the whole matrix in float32.
         values = compact_region_values(scores, np.stack(accessibility), np.stack(distances), mask, dtype=np.float16)
         return {
             "region_values": values,
             "region_mask": mask.astype(np.int64),
-            "region_context_ids": tiled.astype(np.int64),
+            "region_context_ids": tiled[first].astype(np.int64),
+            "region_rows": region_rows,
         }
+
+
+def rows_of_equals(keys: Sequence[Hashable]) -> tuple[np.ndarray, list[int]]:
+    """For each key the row of what is equal to it, and for each row the number of its first key."""
+    first: dict[Hashable, int] = {}
+    for number, key in enumerate(keys):
+        first.setdefault(key, number)
+    row_of = {key: row for row, key in enumerate(first)}
+    return np.array([row_of[key] for key in keys], dtype=np.int64), list(first.values())
 
 
 class GeneBertDataCollatorForMaskedLM:

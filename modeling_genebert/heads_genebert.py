@@ -49,36 +49,40 @@ class GeneBertPooler(nn.Module):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None,
         token_type_ids: torch.Tensor | None,
-    ) -> torch.Tensor:
-        if attention_mask is None:
-            attention_mask = states_BTH.new_ones(states_BTH.shape[:2])
-        if token_type_ids is None:
-            token_type_ids = torch.zeros_like(attention_mask)
-        # Masks and other special tokens, and tokens added to the vocabulary, are no k-mers.
-        is_kmer_BT = (input_ids >= NUM_SPECIAL_TOKENS) & (input_ids < self.kmer_embeddings.num_embeddings)
-        kmers_BTH = self.kmer_embeddings(input_ids.masked_fill(~is_kmer_BT, 0))
-        # A and B are pooled apart, so that the heads can compare them; an absent B is a vector of zeros.
-        pooled = [states_BTH[:, 0]] if self.pooling == "cls" else []
-        for segment in (0, 1):
-            is_token_BT = attention_mask.bool() & (token_type_ids == segment)
-            if self.pooling == "max":
-                pooled.append(max_of_bins(states_BTH, is_token_BT, self.num_bins))
-            elif self.pooling == "mean":
-                pooled.append(mean_of_tokens(states_BTH, is_token_BT))
-            pooled.append(self.composition_norm(mean_of_tokens(kmers_BTH, is_token_BT & is_kmer_BT)))
-        return torch.tanh(self.dense(torch.cat(pooled, dim=-1)))
+        with_next: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Both segments, pooled; and, `with_next`, segment B, pooled as A is where it stands alone."""
+        is_token_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        segments_BT = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        # A and B are pooled apart, so that the heads can compare them. No token is of a third segment.
+        of_segments = [is_token_BT.bool() & (segments_BT == segment) for segment in range(3 if with_next else 2)]
+        is_of_BST = torch.stack(of_segments, dim=1)
+        vectors_BSH = [self.pool_kmers(input_ids, is_of_BST)]
+        if self.pooling == "max":
+            highest = [max_of_bins(states_BTH, is_of_BT, self.num_bins) for is_of_BT in of_segments]
+            vectors_BSH.insert(0, torch.stack(highest, dim=1))
+        elif self.pooling == "mean":
+            vectors_BSH.insert(0, weighted_mean(is_of_BST, states_BTH))
+        segments = torch.cat(vectors_BSH, dim=-1).unbind(1)
+        of_both = [states_BTH[:, 0]] if self.pooling == "cls" else []
+        pooled = [
+            torch.tanh(self.dense(torch.cat([*of_both, first, second], dim=-1)))
+            for first, second in zip(segments[:-1], segments[1:], strict=True)
+        ]
+        return pooled[0], pooled[1] if with_next else None
 
-    def pool_next(
-        self,
-        states_BTH: torch.Tensor,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        token_type_ids: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Segment B, pooled as A is where it stands alone."""
-        segments_BT = torch.zeros_like(states_BTH[..., 0]) if token_type_ids is None else token_type_ids
-        is_b_BT = segments_BT == 1 if attention_mask is None else (segments_BT == 1) & attention_mask.bool()
-        return self(states_BTH, input_ids, is_b_BT, torch.zeros_like(segments_BT))
+    def pool_kmers(self, input_ids: torch.Tensor, is_of_BST: torch.Tensor) -> torch.Tensor:
+        """BSH of each segment, from how often it has each k-mer."""
+        embeddings_VH = self.kmer_embeddings.weight
+        # Masks and other special tokens, and tokens added to the vocabulary, are no k-mers.
+        is_kmer_BT = (input_ids >= NUM_SPECIAL_TOKENS) & (input_ids < len(embeddings_VH))
+        counted_BST = (is_of_BST & is_kmer_BT[:, None]).float()
+        ids_BST = input_ids.masked_fill(~is_kmer_BT, 0)[:, None].expand(counted_BST.shape)
+        row, segment = (torch.arange(size, device=input_ids.device) for size in counted_BST.shape[:2])
+        counts_BSV = counted_BST.new_zeros(*counted_BST.shape[:2], len(embeddings_VH))
+        places = (row[:, None, None], segment[:, None], ids_BST)
+        counts_BSV = counts_BSV.index_put(places, counted_BST, accumulate=True)
+        return self.composition_norm(weighted_mean(counts_BSV, embeddings_VH))
 
 
 def nearest_ids(inputs_embeds: torch.Tensor, embeddings_VH: torch.Tensor) -> torch.Tensor:
@@ -86,10 +90,15 @@ def nearest_ids(inputs_embeds: torch.Tensor, embeddings_VH: torch.Tensor) -> tor
     return torch.cdist(inputs_embeds.float(), embeddings_VH.float()).argmin(dim=-1)
 
 
-def mean_of_tokens(states_BTH: torch.Tensor, is_token_BT: torch.Tensor) -> torch.Tensor:
-    """Mean over the tokens that are True in `is_token_BT`, BH; zeros where there is none."""
-    weights_BT1 = is_token_BT.to(states_BTH.dtype)[..., None]
-    return (states_BTH * weights_BT1).sum(dim=1) / weights_BT1.sum(dim=1).clamp(min=1)
+def weighted_mean(weights_BSN: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """
+    Means BSH of values NH or BNH, zeros where all weights are. In float32, in autocast too: what differs between such
+    means is small beside the means.
+    """
+    weights_BSN = weights_BSN.float()
+    with torch.autocast(values.device.type, enabled=False):
+        means_BSH = weights_BSN @ values.float() / weights_BSN.sum(dim=-1, keepdim=True).clamp(min=1)
+    return means_BSH.to(values.dtype)
 
 
 def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: int) -> torch.Tensor:

@@ -179,12 +179,17 @@ class GeneBertModel(GeneBertPreTrainedModel):
         inputs_embeds: torch.FloatTensor | None = None,
         overflow_to_sample_mapping: torch.LongTensor | None = None,
         window_starts: torch.LongTensor | None = None,
+        sequence_rows: torch.LongTensor | None = None,
+        region_rows: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> GeneBertModelOutput:
         """
         See `get_sequence_features` and `get_region_features` for the other arguments.
 
         Args:
+            sequence_rows, region_rows (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                For each example the row of `input_ids` and the row of `region_values` that it reads; default: row by
+                row. What several examples read passes its encoder once.
             overflow_to_sample_mapping (`torch.LongTensor` of shape `(num_windows,)`, *optional*):
                 For rows that are windows, the number of the sample each is cut from: `pooler_output` and
                 `region_pooler_output` are then means over the windows of each sample, one row a sample.
@@ -192,9 +197,15 @@ class GeneBertModel(GeneBertPreTrainedModel):
         """
         sequence, stem_BTH = self._encode_sequence(input_ids, attention_mask, token_type_ids, inputs_embeds, **kwargs)
         states_BTH = sequence.last_hidden_state
+        if sequence_rows is not None:
+            of_rows: Any = (states_BTH, stem_BTH, input_ids, attention_mask, token_type_ids, inputs_embeds)
+            of_rows = (None if tensor is None else tensor.index_select(0, sequence_rows) for tensor in of_rows)
+            states_BTH, stem_BTH, input_ids, attention_mask, token_type_ids, inputs_embeds = of_rows
         regions = self.get_region_features(
             region_values, region_mask, region_context_ids, batch_size=states_BTH.shape[0], **kwargs
         )
+        if region_rows is not None:
+            regions = regions.take(region_rows)
         for layer in self.fusion:
             states_BTH = layer(states_BTH, regions.last_hidden_state)
         states_BTH = self.fusion_norm(states_BTH)
@@ -203,18 +214,17 @@ class GeneBertModel(GeneBertPreTrainedModel):
         if self.pooler is not None:
             table: Any = self.get_input_embeddings()
             ids: Any = input_ids if inputs_embeds is None else nearest_ids(inputs_embeds, table.weight)
-            segments = (states_BTH, ids, attention_mask, token_type_ids)
-            pooled["pooler_output"] = self.pooler(*segments)
+            vectors = self.pooler(states_BTH, ids, attention_mask, token_type_ids, with_next=self.pools_next)
+            pooled["pooler_output"], pooled["next_pooler_output"] = vectors
             pooled["region_pooler_output"] = regions.pooler_output
-            if self.pools_next:
-                pooled["next_pooler_output"] = self.pooler.pool_next(*segments)
-                pooled["next_region_pooler_output"] = regions.next_pooler_output
+            pooled["next_region_pooler_output"] = regions.next_pooler_output
         if overflow_to_sample_mapping is not None:
             is_token_BT = torch.ones_like(states_BTH[..., 0]) if attention_mask is None else attention_mask
             num_tokens_B = is_token_BT.sum(dim=1, dtype=torch.float32)
             pooled = {
                 name: pool_windows(vectors, overflow_to_sample_mapping, num_tokens_B)
                 for name, vectors in pooled.items()
+                if vectors is not None
             }
         return GeneBertModelOutput(
             last_hidden_state=states_BTH,
@@ -271,6 +281,8 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
         labels: torch.LongTensor | None = None,
         ngsp_labels: torch.LongTensor | None = None,
         srm_labels: torch.LongTensor | None = None,
+        sequence_rows: torch.LongTensor | None = None,
+        region_rows: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> GeneBertForPreTrainingOutput:
         """
@@ -281,6 +293,7 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
                 1 = segment B is the next open region after A, 0 = it is not, -100 = no segment B.
             srm_labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 1 = the region matrix belongs to segment A, 0 = it does not, -100 = no pair.
+            sequence_rows, region_rows: as of [`GeneBertModel`]; `labels` are of the rows of `input_ids`.
         """
         output = self.genebert(
             input_ids,
@@ -290,9 +303,13 @@ class GeneBertForPreTraining(_WithMaskedPredictionHead):
             region_mask,
             region_context_ids,
             inputs_embeds,
+            sequence_rows=sequence_rows,
+            region_rows=region_rows,
             return_dict=True,
             **kwargs,
         )
+        if labels is not None and sequence_rows is not None:
+            labels = labels[sequence_rows]  # type: ignore[assignment]  # of another class in theory only
         if labels is None:
             prediction_logits = self.predictions(output.last_hidden_state)
         else:

@@ -25,7 +25,8 @@ class GeneBertModelOutput(ModelOutput):
         region_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_region_tokens, hidden_size)`):
             Region tokens: Swin's cells, then one token per column (a single "no region" token without regions).
         hidden_states (`tuple`, returned when `output_hidden_states=True`): the sequence encoder's.
-        attentions (`tuple`, returned when `output_attentions=True`): the sequence encoder's.
+        attentions (`tuple`, returned when `output_attentions=True`): the sequence encoder's. These, and those of the
+            region encoder, have a row for each row of `input_ids` or `region_values`, whatever examples read it.
         region_hidden_states, region_attentions (`tuple`): the region encoder's, likewise.
     """
 

@@ -271,9 +271,7 @@ def srm_evaluation_plan(
     windows: WindowTable, partner: np.ndarray, *, hidden: bool, rows: np.ndarray | None = None
 ) -> PairingPlan:
     """Each window that has a partner twice, as a positive and as a negative; segment A alone."""
-    rows = np.flatnonzero(partner >= 0) if rows is None else rows[partner[rows] >= 0]
-    both = np.concatenate([rows, rows])
-    label = np.repeat([1, 0], len(rows))
+    both, label = _own_and_partners(partner, rows)
     matrix_row = np.where(label == 1, both, partner[both])
     return _evaluation_plan(both, matrix_row=matrix_row, srm_label=label, hidden=hidden)
 
@@ -282,11 +280,16 @@ def ngsp_evaluation_plan(
     windows: WindowTable, partner: np.ndarray, *, hidden: bool, rows: np.ndarray | None = None
 ) -> PairingPlan:
     """Each window that has a partner twice: with its own next region and with its partner's."""
-    rows = np.flatnonzero(partner >= 0) if rows is None else rows[partner[rows] >= 0]
-    both = np.concatenate([rows, rows])
-    label = np.repeat([1, 0], len(rows))
+    both, label = _own_and_partners(partner, rows)
     segment_b = windows.next_region[np.where(label == 1, both, partner[both])]
     return _evaluation_plan(both, segment_b=segment_b, ngsp_label=label, hidden=hidden)
+
+
+def _own_and_partners(partner: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Each row that has a partner twice, labelled 1 and 0; partners side by side, since they are shown the same."""
+    rows = np.flatnonzero(partner >= 0) if rows is None else rows[partner[rows] >= 0]
+    rows = rows[np.argsort(np.minimum(rows, partner[rows]), kind="stable")]
+    return np.repeat(rows, 2), np.tile([1, 0], len(rows))
 
 
 def mgm_evaluation_plan(windows: WindowTable, rng: np.random.Generator) -> PairingPlan:

@@ -6,7 +6,7 @@ of a block, D channels of a grid cell, R regions, N columns (B × R), S region t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,12 @@ class GeneBertRegionOutput(ModelOutput):
     next_pooler_output: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
+
+    def take(self, rows: torch.Tensor) -> GeneBertRegionOutput:
+        """The features of these rows, in this order; Swin's own states stay as they are."""
+        names = ("last_hidden_state", "pooler_output", "next_pooler_output")
+        taken = {name: self[name].index_select(0, rows) for name in names if self.get(name) is not None}
+        return replace(self, **taken)
 
 
 class GeneBertScoreNorm(nn.Module):

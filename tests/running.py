@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SMALL_RUN = [
     *("--num_cpu_threads", "1", "--per_device_train_batch_size", "4"),
-    *("--max_eval_windows", "8", "--quick_eval_windows", "4"),
+    *("--max_eval_windows", "8", "--quick_eval_windows", "4", "--segment_length", "64"),
 ]
 
 

@@ -44,7 +44,9 @@ def update_weights(
         the gradients before clipping, the same in all processes.
     """
     device = accelerator.device
-    counts = torch.tensor([[int((batch[name] != IGNORED).sum()) for name in LABELS] for batch in batches])
+    # Labels of a sequence count as often as it is read.
+    read = [{**batch, "labels": batch["labels"][batch["sequence_rows"]]} for batch in batches]
+    counts = torch.tensor([[int((batch[name] != IGNORED).sum()) for name in LABELS] for batch in read])
     counts = counts.to(device)
     total = accelerator.reduce(counts.sum(dim=0))
     shares = counts / total.clamp(min=1)

@@ -262,7 +262,7 @@ class _Evaluation:
                 batch = {name: value.to(device) for name, value in batch.items()}
                 inputs = {name: value for name, value in batch.items() if name != "hidden_bases"}
                 yield batch, self.model(**inputs)
-                progress.update(len(batch["input_ids"]) * self.num_processes)
+                progress.update(len(batch["srm_labels"]) * self.num_processes)
         self.model.train(was_training)
 
     def blocks(self, plan: PairingPlan) -> np.ndarray:
@@ -322,7 +322,7 @@ class _Evaluation:
         segment_ids = np.stack([self.windows.anchor[plan.row], np.maximum(plan.segment_b, 0)], axis=1)
         offset = 0
         for batch, output in self.batches(plan.take(examples), progress):
-            labels, hidden = batch["labels"], batch["hidden_bases"]
+            labels, hidden = (batch[name][batch["sequence_rows"]] for name in ("labels", "hidden_bases"))
             rows = examples[offset : offset + len(labels)]
             counted = np.arange(offset, offset + len(labels)) < count
             offset += len(labels)

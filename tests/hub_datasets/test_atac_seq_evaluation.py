@@ -207,7 +207,7 @@ def test_each_cell_type_counts_the_pairs_it_has_a_part_in():
     plan = srm_evaluation_plan(windows, partner, hidden=False)
     atac = SimpleNamespace(cell_types=["a", "b", "c"])
     evaluation = _Evaluation(None, None, atac, windows, None, EvaluationSettings(intervals=False))
-    score = np.array([1.0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1])  # right but for b with c; the positives come first
+    score = np.array([1.0, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1])  # right but for b with c; each positive comes first
     assert evaluation.by_cell_type("srm_x", plan, partner, score, np.array([0, 1])) == {
         "cell_type_a_srm_x_examples": 8,
         "cell_type_a_srm_x_auroc": 1.0,

@@ -75,7 +75,7 @@ def shown(atac, split, plans):
         dataset = PreTrainingDataset(atac, windows, region_ids, plan, seed=seed)
         for start in range(0, len(plan), 256):
             examples = [dataset[index] for index in range(start, min(start + 256, len(plan)))]
-            batch = {name: value.numpy() for name, value in collator(examples).items()}
+            batch = as_examples_read_it({name: value.numpy() for name, value in collator(examples).items()})
             parts.append(batch_features(atac, examples, batch))
             parts[-1]["row"] = plan.row[start : start + 256]
             cell_type = windows.cell_type[plan.matrix_row[start : start + 256]]
@@ -83,6 +83,14 @@ def shown(atac, split, plans):
     data = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     data["hard"] = ~data["has_b"] & ~data["tiled"] & (windows.next_region[data["row"]] >= 0)
     return data
+
+
+def as_examples_read_it(batch):
+    """What examples share is there for each of them."""
+    of_sequences = ("input_ids", "attention_mask", "token_type_ids", "labels", "hidden_bases")
+    rows = {name: batch["sequence_rows" if name in of_sequences else "region_rows"] for name in batch}
+    of_examples = ("sequence_rows", "region_rows", "ngsp_labels", "srm_labels")
+    return {name: value if name in of_examples else value[rows[name]] for name, value in batch.items()}
 
 
 def batch_features(atac, examples, batch):

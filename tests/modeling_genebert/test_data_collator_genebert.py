@@ -80,15 +80,17 @@ def test_layout_of_a_batch(extractor):
         "labels": [[-100] * 11] * 3,
         "ngsp_labels": [1, -100, -100],
         "srm_labels": [0, 1, -100],
-        "region_context_ids": [0, 0, 1],
-        "region_mask": [[1, 1, 0, 1], [1, 1, 0, 1], [1, 1, 1, 1]],
+        "sequence_rows": [0, 1, 2],
+        "region_context_ids": [0, 1],  # the first two have one and the same matrix
+        "region_mask": [[1, 1, 0, 1], [1, 1, 1, 1]],
+        "region_rows": [0, 0, 1],
     }
     for name, values in expected.items():
         assert batch[name].tolist() == values, name
         assert batch[name].dtype == torch.int64
     assert batch["hidden_bases"].shape == (3, 2, 6) and (batch["hidden_bases"] == -100).all()
     assert set(batch) == {*expected, "hidden_bases", "region_values"}
-    assert batch["region_values"].shape == (3, 2 + 3, 4) and batch["region_values"].dtype == torch.float16
+    assert batch["region_values"].shape == (2, 2 + 3, 4) and batch["region_values"].dtype == torch.float16
 
 
 def test_ids_are_those_of_the_tokenizer(extractor):
@@ -164,7 +166,7 @@ def test_without_regions_all_else_stays(extractor):
     examples = [example("ATCGAT", "CGATCG", ngsp_label=1), example("GATGAT", tiled="GATGAT", seed=(0, 1))]
     whole = GeneBertDataCollatorForPreTraining(extractor, kmer=3)(examples)
     batch = GeneBertDataCollatorForPreTraining(extractor, kmer=3, with_regions=False)(examples)
-    assert set(whole) - set(batch) == {"region_values", "region_mask", "region_context_ids"}
+    assert set(whole) - set(batch) == {"region_values", "region_mask", "region_context_ids", "region_rows"}
     for name, value in batch.items():
         assert torch.equal(value, whole[name]), name
 
@@ -312,9 +314,40 @@ def test_windows_and_tiles_in_one_batch(extractor):
     dna = [random_dna(rng, 40) for _ in range(4)]
     mixed = [example(dna[0]), example(dna[1], tiled=dna[1]), example(dna[2]), example(dna[3], tiled=dna[3])]
     batch = collator(mixed)
-    assert batch["region_context_ids"].tolist() == [0, 1, 0, 1]
-    for row, one in enumerate(mixed):
+    assert batch["region_context_ids"][batch["region_rows"]].tolist() == [0, 1, 0, 1]
+    for row, one in zip(batch["region_rows"], mixed, strict=True):
         assert torch.equal(batch["region_values"][row], collator([one])["region_values"][0])
+
+
+def test_what_examples_share_is_there_once(extractor):
+    """The four examples of two windows; and one more with the first sequence, masked anew, and the second matrix."""
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3)
+    rng = np.random.default_rng(0)
+    p, q = random_dna(rng, 40), random_dna(rng, 40)
+    own, other = {}, {"region_mask": np.array([True, False, False, True])}
+    batch = collator(
+        [
+            example(p, seed=(0, 0), srm_label=1, **own),
+            example(p, seed=(0, 0), srm_label=0, **other),
+            example(q, seed=(0, 1), srm_label=1, **other),
+            example(q, seed=(0, 1), srm_label=0, **own),
+            example(p, seed=(1, 0), srm_label=0, **other),
+        ]
+    )
+    assert batch["sequence_rows"].tolist() == [0, 0, 1, 1, 2]
+    assert batch["region_rows"].tolist() == [0, 1, 1, 0, 1]
+    assert batch["srm_labels"].tolist() == [1, 0, 1, 0, 0]
+    assert batch["region_mask"].tolist() == [[1, 1, 0, 1], [1, 0, 0, 1]]
+    assert len(batch["region_values"]) == 2
+    assert len(batch["input_ids"]) == len(batch["labels"]) == len(batch["hidden_bases"]) == 3
+    assert not torch.equal(batch["labels"][0], batch["labels"][2])
+
+
+def test_a_segment_b_makes_another_sequence(extractor):
+    collator = GeneBertDataCollatorForPreTraining(extractor, kmer=3)
+    batch = collator([example("ATCGAT", "CGATCG"), example("ATCGAT", "GATTAC"), example("ATCGAT")])
+    assert batch["sequence_rows"].tolist() == [0, 1, 2]
+    assert batch["region_rows"].tolist() == [0, 0, 0]
 
 
 def test_the_model_takes_a_batch(bank):

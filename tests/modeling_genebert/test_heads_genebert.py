@@ -50,7 +50,7 @@ def test_what_ngsp_matches_is_segment_b_with_the_next_column():
     output = genebert(**inputs)
     is_b = (inputs["token_type_ids"] == 1) & inputs["attention_mask"].bool()
     assert is_b.any(dim=1).all()
-    alone = genebert.pooler(output.last_hidden_state, inputs["input_ids"], is_b, None)
+    alone, _ = genebert.pooler(output.last_hidden_state, inputs["input_ids"], is_b, None)
     torch.testing.assert_close(output.next_pooler_output, alone)
     assert (output.next_pooler_output - output.pooler_output).abs().max() > 0.01
     tokens = output.region_hidden_state.clone()
@@ -86,8 +86,9 @@ def test_composition_of_each_segment():
     #        [CLS] A  C  [MASK] [SEP] G  added padding
     ids = [[2, 5, 6, 4, 3, 7, 9, 0]]
     mask, segments = [[1, 1, 1, 1, 1, 1, 1, 0]], [[0, 0, 0, 0, 0, 1, 1, 1]]
-    pooled = pooler(states, torch.tensor(ids), torch.tensor(mask), torch.tensor(segments))
+    pooled, of_b = pooler(states, torch.tensor(ids), torch.tensor(mask), torch.tensor(segments), with_next=True)
     torch.testing.assert_close(pooled, torch.tensor([[0.1, 0.55, 0.7]]).tanh())
+    torch.testing.assert_close(of_b, torch.tensor([[0.1, 0.7, 0.0]]).tanh())
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "cls"])

@@ -283,18 +283,18 @@ def test_take(windows):
 
 
 def test_srm_evaluation_plan():
-    partner = np.array([2, -1, 0, 4, 3, -1])
+    partner = np.array([4, -1, 3, 2, 0, -1])
     plan = srm_evaluation_plan(make_windows(), partner, hidden=True)
-    np.testing.assert_array_equal(plan.row, [0, 2, 3, 4, 0, 2, 3, 4])
-    np.testing.assert_array_equal(plan.matrix_row, [0, 2, 3, 4, 2, 0, 4, 3])
-    np.testing.assert_array_equal(plan.srm_label, [1, 1, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(plan.row, [0, 0, 4, 4, 2, 2, 3, 3])  # partners side by side
+    np.testing.assert_array_equal(plan.matrix_row, [0, 4, 4, 0, 2, 3, 3, 2])
+    np.testing.assert_array_equal(plan.srm_label, [1, 0, 1, 0, 1, 0, 1, 0])
     np.testing.assert_array_equal(plan.segment_b, [-1] * 8)
     np.testing.assert_array_equal(plan.ngsp_label, [-100] * 8)
     assert plan.hidden.all() and not plan.self_tiled.any()
 
     plan = srm_evaluation_plan(make_windows(), partner, hidden=False, rows=np.array([1, 2]))
     np.testing.assert_array_equal(plan.row, [2, 2])
-    np.testing.assert_array_equal(plan.matrix_row, [2, 0])
+    np.testing.assert_array_equal(plan.matrix_row, [2, 3])
     assert not plan.hidden.any()
 
 
@@ -303,10 +303,10 @@ def test_ngsp_evaluation_plan():
     windows.next_region[:6] = [11, 12, 13, -1, 15, 16]
     partner = np.array([2, -1, 0, -1, 5, 4])
     plan = ngsp_evaluation_plan(windows, partner, hidden=False)
-    np.testing.assert_array_equal(plan.row, [0, 2, 4, 5, 0, 2, 4, 5])
+    np.testing.assert_array_equal(plan.row, [0, 0, 2, 2, 4, 4, 5, 5])
     np.testing.assert_array_equal(plan.matrix_row, plan.row)
-    np.testing.assert_array_equal(plan.segment_b, [11, 13, 15, 16, 13, 11, 16, 15])
-    np.testing.assert_array_equal(plan.ngsp_label, [1, 1, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(plan.segment_b, [11, 13, 13, 11, 15, 16, 16, 15])
+    np.testing.assert_array_equal(plan.ngsp_label, [1, 0, 1, 0, 1, 0, 1, 0])
     np.testing.assert_array_equal(plan.srm_label, [-100] * 8)
 
 

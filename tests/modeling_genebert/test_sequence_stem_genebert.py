@@ -107,7 +107,7 @@ def test_maximum_of_each_segment():
     states = torch.tensor([[1.0, -2.0], [3.0, -4.0], [5.0, 6.0]])[None]  # the last is padding
     model.pooler.dense = torch.nn.Identity()
     no_kmers = torch.zeros(1, 3, dtype=torch.long)
-    pooled = model.pooler(states, no_kmers, torch.tensor([[1, 1, 0]]), torch.tensor([[0, 0, 0]]))
+    pooled, _ = model.pooler(states, no_kmers, torch.tensor([[1, 1, 0]]), torch.tensor([[0, 0, 0]]))
     a, b = pooled.unflatten(1, (2, -1)).unbind(1)
     torch.testing.assert_close(a[:, :2], torch.tensor([[3.0, -2.0]]).tanh())
     assert not a[:, 2:].any() and not b.any()
