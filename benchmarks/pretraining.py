@@ -3,19 +3,23 @@
     python -m benchmarks.pretraining
     python -m benchmarks.pretraining --cpu_time --threads 1      # beside other programs
 
-Both train on the same sequences and region matrices, at one size (BERT of 4 layers x 768, 8 x 512 tokens; Swin of the
-`small` preset on 1019 motifs x 32 regions), in one precision and with one dropout; a step is collator, forward,
-backward and AdamW. They take turns.
+Both train on the same examples, at one size (BERT of 4 layers x 768, 8 x 512 tokens; Swin of the `small` preset on
+1019 motifs x 32 regions), in one precision and with one dropout; a step is collator, forward, backward and AdamW. They
+take turns. Examples come in fours, as `examples/pretrain.py` deals them out (see `training_plan`): two windows, each
+with its own matrix and with the other's; or, in 3 of 10, each with its own next region and with the other's.
 
 - stock: `BertForPreTraining` as shipped, `SwinModel`, a linear matching head on their pooled vectors side by side, and
   `DataCollatorForLanguageModeling`.
 - genebert: `GeneBertForPreTraining` of the same parts (`fusion_type="concat"`, `region_embedding="patch"`) with its
-  own collator, which hides spans of bases and so asks for more than twice as many tokens.
+  own collator, which hides spans of bases and so asks for more than twice as many tokens, and lets examples share
+  what they read, so that it passes its encoder once. The stock parts have no way to.
+- apart: the same, each example with rows of its own: what sharing is worth.
 - default: GeneBERT as it is by default, with block projections and cross-attention: more model, nothing to compare.
 
 First it is checked that with the same weights and masks both have the same loss and the same region states.
 
-Figures: `ratio_to_stock_PRECISION` (tokens a second, dropout 0.1 in both) and `..._no_dropout` (0 in both);
+Figures: `ratio_to_stock_PRECISION` (tokens a second, dropout 0.1 in both) and `..._no_dropout` (0 in both), with
+`_apart` for that side; a token counts for each example that reads it;
 `tokens_per_second_MODEL_PRECISION`; `share_of_matmul_PRECISION`: floating-point operations a second of GeneBERT's
 matrix products as a share of what a product of two 2048 x 2048 matrices reaches in the same run (which takes long in
 bf16 on a CPU without instructions for it). On a GPU, the `base` preset in bf16 instead: `mfu` (the same share) and
@@ -25,9 +29,10 @@ bf16 on a CPU without instructions for it). On a GPU, the `base` preset in bf16 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -54,6 +59,7 @@ from .report import RESULTS, time_in_turns, write_report
 
 
 KMER, NUM_MOTIFS, NUM_REGIONS = 6, 1019, 32
+NUM_FOURS, NUM_NGSP_FOURS = 20, 6
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -77,7 +83,7 @@ class StockComposition(nn.Module):
 
 
 class Data:
-    """Random segments and region matrices, and the batches that each side's collator makes of them."""
+    """Fours of random segments and region matrices, and the batches that each side's collator makes of them."""
 
     def __init__(self, options: argparse.Namespace):
         rng = np.random.default_rng(0)
@@ -89,8 +95,14 @@ class Data:
         )
         self.tokenizer = GeneBertTokenizer(kmer=KMER, model_max_length=options.num_tokens)
         self.stock_collator = DataCollatorForLanguageModeling(self.tokenizer, mlm_probability=0.15)
-        self.examples: list[dict[str, Any]] = [
-            {
+        is_ngsp = rng.permutation(NUM_FOURS) < NUM_NGSP_FOURS
+        examples = [example for four in range(NUM_FOURS) for example in self._four(rng, four, bool(is_ngsp[four]))]
+        size = options.batch_size
+        self.batches = [examples[start : start + size] for start in range(0, len(examples) - size + 1, size)]
+
+    def _four(self, rng: np.random.Generator, number: int, is_ngsp: bool) -> list[dict[str, Any]]:
+        def window(row: int) -> dict[str, Any]:
+            return {
                 "segment_a": rng.integers(4, size=self.segment_length, dtype=np.uint8),
                 "segment_b": rng.integers(4, size=self.segment_length, dtype=np.uint8),
                 "tiled_segment": None,
@@ -98,36 +110,47 @@ class Data:
                 "accessibility": rng.random(NUM_REGIONS, dtype=np.float32),
                 "distances": np.sort(rng.integers(-100_000, 100_000, NUM_REGIONS)),
                 "region_mask": np.ones(NUM_REGIONS, dtype=bool),
-                "ngsp_label": int(rng.integers(2)),
-                "srm_label": int(rng.integers(2)),
-                "seed": (0, number),
+                "seed": (0, row),
             }
-            for number in range(options.batch_size)
-        ]
-        self.tokens = [
-            {
-                name: value[0].tolist()
-                for name, value in self.tokenizer(
-                    decode_dna(example["segment_a"]), decode_dna(example["segment_b"]), return_tensors="pt"
-                ).items()
-            }
-            for example in self.examples
+
+        p, q = window(2 * number), window(2 * number + 1)
+        exchanged = ("segment_b",) if is_ngsp else ("scores", "accessibility", "distances", "region_mask")
+        asked, other = ("ngsp_label", "srm_label") if is_ngsp else ("srm_label", "ngsp_label")
+        return [
+            {**of, **{name: shown[name] for name in exchanged}, asked: int(of is shown), other: -100}
+            for of, shown in ((p, p), (p, q), (q, q), (q, p))
         ]
 
-    def genebert_batch(self) -> dict[str, torch.Tensor]:
-        batch = self.collator(self.examples)
+    def next_batches(self) -> Iterator[list[dict[str, Any]]]:
+        return itertools.cycle(self.batches)
+
+    def genebert_batch(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = self.collator(examples)
         del batch["hidden_bases"]
         return batch
 
-    def stock_batch(self, num_motif_rows: int) -> dict[str, torch.Tensor]:
+    def apart_batch(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = self.genebert_batch(examples)
+        sequence_rows, region_rows = batch.pop("sequence_rows"), batch.pop("region_rows")
+        for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
+            batch[name] = batch[name][sequence_rows]
+        for name in ("region_values", "region_mask", "region_context_ids"):
+            batch[name] = batch[name][region_rows]
+        return batch
+
+    def stock_batch(self, examples: list[dict[str, Any]], num_motif_rows: int) -> dict[str, torch.Tensor]:
         """Its matrices are the same values; laid out by the same code, since transformers has none."""
-        ours = self.collator._regions(self.examples, np.zeros((0, 0)))
-        values = torch.from_numpy(ours["region_values"]).float()
+        ours = self.collator._regions(examples, np.zeros((0, 0)))
+        values = torch.from_numpy(ours["region_values"][ours["region_rows"]]).float()
+        for example in examples:
+            if "tokens" not in example:  # tokenized beforehand, as for stock training
+                segments = (decode_dna(example[name]) for name in ("segment_a", "segment_b"))
+                example["tokens"] = dict(self.tokenizer(*segments))
         return {
-            **self.stock_collator(self.tokens),
-            "next_sentence_label": torch.tensor([example["ngsp_label"] for example in self.examples]),
+            **self.stock_collator([example["tokens"] for example in examples]),
+            "next_sentence_label": torch.tensor([example["ngsp_label"] for example in examples]),
             "region_values": expand_region_values(values, num_motif_rows),
-            "srm_labels": torch.tensor([example["srm_label"] for example in self.examples]),
+            "srm_labels": torch.tensor([example["srm_label"] for example in examples]),
         }
 
 
@@ -164,13 +187,13 @@ def check_equal_losses(options: argparse.Namespace, data: Data) -> float:
     head.transform.LayerNorm.load_state_dict(ours.predictions.norm.state_dict())
     head.transform.LayerNorm.eps = ours.predictions.norm.eps
     head.decoder.load_state_dict(ours.predictions.decoder.state_dict())
-    batch = data.genebert_batch()
-    values = expand_region_values(batch["region_values"].float(), config.num_motif_rows)
+    batch, apart = data.genebert_batch(data.batches[0]), data.apart_batch(data.batches[0])
+    values = expand_region_values(apart["region_values"].float(), config.num_motif_rows)
     names = ("input_ids", "attention_mask", "token_type_ids")
     with torch.inference_mode():
         found = ours(**batch)
-        logits = stock.bert(**{name: batch[name] for name in names}).prediction_logits
-        expected = F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
+        logits = stock.bert(**{name: apart[name] for name in names}).prediction_logits
+        expected = F.cross_entropy(logits.flatten(0, 1), apart["labels"].flatten())
         regions = ours.genebert.region_encoder.swin(values).last_hidden_state - stock.swin(values).last_hidden_state
     difference = max(abs(float(found.mgm_loss - expected)), float(regions.abs().max()))
     if difference > 1e-4:
@@ -183,7 +206,7 @@ def check_equal_losses(options: argparse.Namespace, data: Data) -> float:
 
 def training_step(
     model: nn.Module,
-    next_batch: Callable[[], dict[str, torch.Tensor]],
+    batches: Iterator[dict[str, torch.Tensor]],
     loss_of: Callable[[Any], torch.Tensor],
     precision: str,
 ) -> Callable[[], None]:
@@ -193,7 +216,7 @@ def training_step(
     device = next(model.parameters()).device
 
     def step() -> None:
-        batch = {name: tensor.to(device) for name, tensor in next_batch().items()}
+        batch = {name: tensor.to(device) for name, tensor in next(batches).items()}
         with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
             loss = loss_of(model(**batch))
         loss.backward()
@@ -238,20 +261,25 @@ def measure_on_cpu(options: argparse.Namespace) -> dict[str, float]:
         figures[f"matmul_gflops_{precision}"] = rate / 1e9
         for dropout, suffix in ((0.1, ""), (0.0, "_no_dropout")):
             plain, default = (make_config(options, dropout, plain=plain) for plain in (True, False))
-            models = {"genebert": GeneBertForPreTraining(plain), "default": GeneBertForPreTraining(default)}
+            models = {name: GeneBertForPreTraining(plain) for name in ("genebert", "apart")}
+            models["default"] = GeneBertForPreTraining(default)
+            make_batch = {"genebert": data.genebert_batch, "apart": data.apart_batch, "default": data.genebert_batch}
             steps = {
-                name: training_step(model, data.genebert_batch, lambda output: output.loss, precision)
+                name: training_step(model, map(make_batch[name], data.next_batches()), lambda out: out.loss, precision)
                 for name, model in models.items()
             }
-            stock_batch = partial(data.stock_batch, plain.num_motif_rows)
-            steps["stock"] = training_step(StockComposition(plain), stock_batch, lambda loss: loss, precision)
+            stock_batch = partial(data.stock_batch, num_motif_rows=plain.num_motif_rows)
+            stock_batches = map(stock_batch, data.next_batches())
+            steps["stock"] = training_step(StockComposition(plain), stock_batches, lambda loss: loss, precision)
             seconds = time_in_turns(steps, repeats=options.repeats, warm_up=1, clock=clock)
             for name, times in seconds.items():
-                figures[f"tokens_per_second_{name}_{precision}{suffix}"] = tokens / statistics.median(times)
-            ratios = [theirs / ours for ours, theirs in zip(seconds["genebert"], seconds["stock"], strict=True)]
-            figures[f"ratio_to_stock_{precision}{suffix}"] = statistics.median(ratios)
-            operations = step_operations(models["genebert"], data.genebert_batch())
-            share = operations / statistics.median(seconds["genebert"]) / rate
+                figures[f"tokens_per_second_{name}_{precision}{suffix}"] = tokens / statistics.mean(times)
+            for name, ending in (("genebert", ""), ("apart", "_apart")):
+                ratio = sum(seconds["stock"]) / sum(seconds[name])  # of the same batches, which differ in cost
+                figures[f"ratio_to_stock_{precision}{suffix}{ending}"] = ratio
+            timed = itertools.islice(data.next_batches(), 1, 1 + options.repeats)
+            operations = sum(step_operations(models["genebert"], data.genebert_batch(batch)) for batch in timed)
+            share = operations / sum(seconds["genebert"]) / rate
             figures[f"share_of_matmul_{precision}{suffix}"] = share
             print(
                 f"{precision}, dropout {dropout}: {figures[f'ratio_to_stock_{precision}{suffix}']:.2f} times stock, "
@@ -267,9 +295,9 @@ def measure_on_gpu(options: argparse.Namespace) -> dict[str, float]:
     data = Data(options)
     model: Any = GeneBertForPreTraining(GeneBertConfig.base(num_motifs=NUM_MOTIFS, num_regions=NUM_REGIONS))
     model.to(device)
-    batch = {name: tensor.to(device) for name, tensor in data.genebert_batch().items()}
+    batch = {name: tensor.to(device) for name, tensor in data.genebert_batch(data.batches[0]).items()}
     operations = step_operations(model, batch)
-    step = training_step(model, lambda: batch, lambda output: output.loss, "bf16")
+    step = training_step(model, itertools.repeat(batch), lambda output: output.loss, "bf16")
     seconds = statistics.median(time_in_turns({"step": step}, repeats=20, warm_up=5)["step"])
     return {
         "mfu": operations / seconds / matmul_rate(options.matmul_size, "bf16", device, time.perf_counter),
@@ -287,7 +315,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "--matmul_size", type=int, default=2048, help="rows and columns of what a step is compared with"
     )
     parser.add_argument("--precisions", nargs="+", choices=list(DTYPES), default=list(DTYPES))
-    parser.add_argument("--repeats", type=int, default=5, help="steps that count")
+    parser.add_argument("--repeats", type=int, default=10, help="steps that count")
     parser.add_argument("--threads", type=int, help="default: as PyTorch chooses")
     parser.add_argument("--cpu_time", action="store_true", help="CPU time instead of time on the wall")
     parser.add_argument("--output_dir", default=RESULTS, help="where the result file goes")

@@ -23,6 +23,7 @@ TOLERANCE = {"mgm_loss": 0.002, "ngsp_loss": 0.01, "srm_loss": 0.005}  # nats; o
 def test_loss_curve_is_as_recorded(atac_folder, tmp_path):
     arguments = ("--max_train_steps", "200", "--logging_steps", "20", "--eval_steps", "1000", "--dropout", "0")
     arguments += ("--checkpointing_steps", "1000", "--learning_rate", "1e-3", "--mixed_precision", "no")
+    arguments += ("--segment_length", "256")
     pretrain(atac_folder, tmp_path, *arguments)
     history = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"]
     for name, golden in GOLDEN.items():
