@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         }
 
     if "genebert.region_encoder.token_dense.weight" in new and model_args.modality != "sequence":
-        model.base_model.region_encoder.score_norm.fit(*examples["train"].sample_of_scores())
+        examples["train"].fit_score_norm(model.base_model.region_encoder.score_norm)
     model = set_training_mode(model, model_args.training_mode, new, model_args.lora_rank)
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     logger.info(

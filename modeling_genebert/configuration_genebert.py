@@ -14,6 +14,7 @@ SEQUENCE_ENDS = {"cls_token_id": 2, "bos_token_id": 2, "sep_token_id": 3, "eos_t
 IGNORE_INDEX = -100  # a label that no loss counts
 REGION_CHANNELS = ("score", "accessibility", "accessibility_known", "distance")
 NUM_REGION_CHANNELS = len(REGION_CHANNELS)
+WINDOW_CONTEXT, SELF_TILED_CONTEXT = 0, 1  # what a matrix is of: open regions, tiles of the sequence itself
 MOTIF_ROW_MULTIPLE = 32  # motif rows are padded to a multiple of this
 
 

@@ -10,14 +10,12 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 from transformers.utils import CONFIG_NAME, TensorType, cached_file
 
-from .configuration_genebert import MOTIF_ROW_MULTIPLE
+from .configuration_genebert import MOTIF_ROW_MULTIPLE, SELF_TILED_CONTEXT, WINDOW_CONTEXT
 from .dna_genebert import UNKNOWN_BASE, encode_dna
 from .motif_scoring_genebert import tile_bounds
 from .motifs_genebert import MOTIFS_FILE_NAME, MotifBank
 from .region_values_genebert import build_region_values
 
-
-WINDOW_CONTEXT, SELF_TILED_CONTEXT = 0, 1
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 

@@ -17,11 +17,11 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .attention_genebert import GeneBertSwinModel, run_encoder
-from .configuration_genebert import NUM_REGION_CHANNELS, GeneBertConfig
+from .configuration_genebert import NUM_REGION_CHANNELS, SELF_TILED_CONTEXT, WINDOW_CONTEXT, GeneBertConfig
 from .region_values_genebert import contract_region_values, expand_region_values
 
 
-NUM_REGION_CONTEXTS = 2  # open regions, tiles of the sequence itself
+NUM_REGION_CONTEXTS = 2
 TYPICAL_SCORE, TYPICAL_SPREAD, SMALLEST_SPREAD = 0.35, 0.2, 0.05
 
 
@@ -137,7 +137,9 @@ class GeneBertRegionEncoder(nn.Module):
     """Region matrix -> region tokens BSH and their pooled vector BH.
 
     The tokens are Swin's last grid (context: which factors, where) and, with block projections, one token per column
-    (its own motifs, undiluted: what a sequence is matched with).
+    (its own motifs, undiluted). Pooled are all of them, and beside them the column of the sequence itself, which it is
+    matched with: the anchor's; or, where the matrix is of tiles of the sequence, the best score of each motif in any
+    of them, as a region's scores are the best in the region.
     """
 
     def __init__(self, config: GeneBertConfig, add_pooling_layer: bool = True, pool_next: bool = False):
@@ -173,8 +175,9 @@ class GeneBertRegionEncoder(nn.Module):
     ) -> GeneBertRegionOutput:
         if region_values is None:
             tokens = self.no_region.repeat(batch_size, 1, 1)
+            pooled = self._pool(tokens, tokens[:, 0])
             return GeneBertRegionOutput(
-                last_hidden_state=tokens, pooler_output=self._pool(tokens), next_pooler_output=self._pool_next(tokens)
+                last_hidden_state=tokens, pooler_output=pooled, next_pooler_output=pooled if self.pools_next else None
             )
 
         num_motifs, num_rows, num_regions = self.config.num_motifs, self.config.num_motif_rows, self.config.num_regions
@@ -205,33 +208,39 @@ class GeneBertRegionEncoder(nn.Module):
         tokens = self.token_dense(swin.last_hidden_state)
         if self.block_projection is not None:
             columns = self.column_projection(values)[:, :, 0].transpose(1, 2)
-            columns = torch.where(present_BR[..., None], columns, self.mask_column) + self.column_positions
-            tokens = torch.cat([tokens, columns], dim=1)
+            columns = torch.where(present_BR[..., None], columns, self.mask_column)
+            whole = self._whole_sequence(compact_values, present_BR)[:, None]
+            anchor, next_column = self.config.anchor_index, self.config.anchor_index + 1
+            positions = torch.cat([self.column_positions, self.column_positions[anchor : anchor + 1]])
+            tokens = torch.cat([tokens, torch.cat([columns, whole], dim=1) + positions], dim=1)
         tokens = self.norm(tokens + self.context_type_embeddings(region_context_ids)[:, None])
         # A row without any region reads the same state as no matrix at all.
         tokens = torch.where(present_BR.any(dim=1)[:, None, None], tokens, self.no_region)
+        own, following = tokens[:, -1], tokens[:, -1]
+        if self.block_projection is not None:
+            tokens, whole = tokens[:, :-1], tokens[:, -1]
+            is_tiled_B1 = (region_context_ids == SELF_TILED_CONTEXT)[:, None]
+            own = torch.where(is_tiled_B1, whole, tokens[:, anchor - num_regions])
+            following = tokens[:, next_column - num_regions]
         return GeneBertRegionOutput(
             last_hidden_state=tokens,
-            pooler_output=self._pool(tokens),
-            next_pooler_output=self._pool_next(tokens),
+            pooler_output=self._pool(tokens, own),
+            next_pooler_output=self._pool(tokens, following) if self.pools_next else None,
             hidden_states=swin.hidden_states,
             attentions=swin.attentions,
         )
 
-    def _pool_next(self, tokens_BSH: torch.Tensor) -> torch.Tensor | None:
-        return self._pool(tokens_BSH, after_anchor=1) if self.pools_next else None
+    def _whole_sequence(self, values_BMR: torch.Tensor, present_BR: torch.Tensor) -> torch.Tensor:
+        """The column BH that a sequence makes as a whole: the best score of each motif in any of its tiles."""
+        scores_BMR = values_BMR[:, : self.config.num_motifs].masked_fill(~present_BR[:, None], 0)
+        column_BM1 = F.pad(scores_BMR.amax(dim=2), (0, NUM_REGION_CHANNELS - 1))[..., None]
+        is_region = torch.full_like(present_BR[:, 0], WINDOW_CONTEXT, dtype=torch.long)
+        return self.column_projection(self.score_norm(column_BM1, is_region))[:, :, 0, 0]
 
-    def _pool(self, tokens_BSH: torch.Tensor, after_anchor: int = 0) -> torch.Tensor | None:
-        """All tokens by learned weights, and beside them the anchor's column: what a sequence is matched with; or the
-        column so many after it."""
+    def _pool(self, tokens_BSH: torch.Tensor, own_column_BH: torch.Tensor) -> torch.Tensor | None:
+        """All tokens by learned weights, and beside them a sequence's own column."""
         if self.pooling_query is None or self.pooler is None:
             return None
         weights_BS1 = self.pooling_query(tokens_BSH).softmax(dim=1)
         pooled_BH = (weights_BS1 * tokens_BSH).sum(dim=1)
-        # Columns are the last tokens; without columns (or regions) the last token stands for all.
-        column = self.config.anchor_index + after_anchor
-        from_the_end = self.config.num_regions - column if self._has_columns(tokens_BSH) else 1
-        return torch.tanh(self.pooler(torch.cat([pooled_BH, tokens_BSH[:, -from_the_end]], dim=-1)))
-
-    def _has_columns(self, tokens_BSH: torch.Tensor) -> bool:
-        return self.block_projection is not None and tokens_BSH.shape[1] > 1
+        return torch.tanh(self.pooler(torch.cat([pooled_BH, own_column_BH], dim=-1)))

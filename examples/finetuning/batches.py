@@ -28,10 +28,10 @@ from modeling_genebert import (
     MotifBank,
     compact_region_values,
 )
-from modeling_genebert.configuration_genebert import IGNORE_INDEX
+from modeling_genebert.configuration_genebert import IGNORE_INDEX, SELF_TILED_CONTEXT, WINDOW_CONTEXT
 from modeling_genebert.dna_genebert import BASES, UNKNOWN_BASE, encode_dna, kmer_codes, reverse_complement
-from modeling_genebert.feature_extraction_genebert import SELF_TILED_CONTEXT, WINDOW_CONTEXT
 from modeling_genebert.motif_scoring_genebert import tile_bounds
+from modeling_genebert.region_encoder_genebert import GeneBertScoreNorm
 from modeling_genebert.windows_genebert import cut_windows
 
 from .data import PER_BASE, Context, Regions, Split
@@ -319,13 +319,15 @@ class ExampleDataset(Dataset):
             inputs["region_context_ids"] = np.full(num_rows, WINDOW_CONTEXT)
         return {name: torch.from_numpy(value) for name, value in inputs.items()}
 
-    def sample_of_scores(self) -> tuple[np.ndarray, int]:
-        """Motif scores of the columns of at most 512 examples, `(num_columns, M)`, and what they are columns of."""
+    def fit_score_norm(self, score_norm: GeneBertScoreNorm) -> None:
+        """Tell a new model how motif scores vary, from the columns of at most 512 examples, spread over all."""
         chosen = np.linspace(0, len(self) - 1, min(len(self), NUM_SCORED)).astype(int)
         inputs = self.inputs(chosen, np.zeros(len(chosen), dtype=bool))
         is_column = inputs["region_mask"].numpy().astype(bool)
-        scores = inputs["region_values"].numpy()[:, :-3].transpose(0, 2, 1)[is_column]
-        return scores, int(inputs["region_context_ids"][0])
+        scores, context = inputs["region_values"].numpy()[:, :-3].transpose(0, 2, 1), inputs["region_context_ids"][0]
+        score_norm.fit(scores[is_column], int(context))
+        if context == SELF_TILED_CONTEXT:  # whose best scores make the column of the whole sequence
+            score_norm.fit(np.where(is_column[..., None], scores, 0).max(axis=1), WINDOW_CONTEXT)
 
     def tiles(self, allele: str, rows: np.ndarray, is_turned: np.ndarray) -> dict[str, np.ndarray]:
         """Matrices of the rows' own tiles; of the opposite strand the same scores with the tiles in reverse order."""

@@ -25,7 +25,7 @@ from modeling_genebert import (
     GeneBertTokenizer,
     training_plan,
 )
-from modeling_genebert.feature_extraction_genebert import SELF_TILED_CONTEXT, WINDOW_CONTEXT
+from modeling_genebert.configuration_genebert import SELF_TILED_CONTEXT, WINDOW_CONTEXT
 from modeling_genebert.region_encoder_genebert import GeneBertScoreNorm
 
 

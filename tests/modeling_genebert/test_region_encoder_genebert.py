@@ -6,9 +6,9 @@ import torch
 
 from modeling_genebert import GeneBertModel
 from modeling_genebert.region_encoder_genebert import GeneBertScoreNorm
-from modeling_genebert.region_values_genebert import expand_region_values
+from modeling_genebert.region_values_genebert import contract_region_values, expand_region_values
 
-from .conftest import make_model
+from .conftest import make_model, make_regions
 
 
 @pytest.mark.parametrize("region_embedding", ["block_projection", "patch"])
@@ -60,3 +60,32 @@ def test_what_was_fitted_is_saved_with_the_weights(tmp_path):
     torch.testing.assert_close(norm.mean[1], torch.from_numpy(scores.mean(axis=0)).float())
     assert norm.mean[0].tolist() == pytest.approx([0.35] * 20)  # what stands there until fitted
     assert norm.std[0].tolist() == pytest.approx([0.2] * 20)
+
+
+def test_tiles_are_matched_by_the_best_score_of_each_motif():
+    """Wherever it stands; and scored against the figures of open regions, as the column of a region."""
+    model = make_model(GeneBertModel)
+    encoder, inputs = model.region_encoder, make_regions(model.config, 3)
+    encoder.score_norm.fit(np.random.default_rng(0).random((50, 20)), region_context=0)
+    inputs["region_values"] = contract_region_values(inputs["region_values"], 20)
+    inputs["region_mask"][:, 3:] = 0
+    columns = inputs["region_values"].half().float()
+    best = columns[:, :20, :3].clone()
+    best[inputs["region_mask"][:, None, :3].expand_as(best) == 0] = 0
+    as_region = torch.zeros(3, 23, 1)
+    as_region[:, :20, 0] = best.amax(dim=2)
+    expected = encoder.column_projection(encoder.score_norm(as_region, torch.zeros(3, dtype=torch.long)))[:, :, 0, 0]
+    found = encoder._whole_sequence(columns, inputs["region_mask"].bool())
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_matrix_of_tiles_and_one_of_regions_are_pooled_round_other_columns():
+    model = make_model(GeneBertModel)
+    inputs = {**make_regions(model.config, 2), "region_mask": torch.ones(2, 8)}
+    inputs["region_context_ids"] = torch.tensor([0, 1])
+    before = model.get_region_features(**inputs)
+    tokens = before.last_hidden_state
+    anchor = tokens[:, model.config.anchor_index - model.config.num_regions]
+    of_anchor = model.region_encoder._pool(tokens, anchor)
+    torch.testing.assert_close(before.pooler_output[0], of_anchor[0])
+    assert (before.pooler_output[1] - of_anchor[1]).abs().max() > 1e-3
