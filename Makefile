@@ -24,15 +24,15 @@ pretrain: install
 	cd / && $(abspath $(VENV))/bin/python $(abspath examples/use_checkpoint.py) \
 		--model_name_or_path $(abspath $(OUTPUT_DIR))
 
-## Train the checkpoint in checkpoints/genebert-blood again: three quarters of an hour on one core.
+## Train the checkpoint in checkpoints/genebert-blood again: an hour on one core.
 reference: install
 	$(VENV)/bin/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
 		examples/pretrain.py --genome $(GENOME) --peaks $(PEAKS) --eval_chromosomes chr20 chr22 \
-		--eval_cell_types Mono mDC --num_background 40000 --background_fraction 0.25 \
-		--ngsp_fraction 0.2 --hard_negative_fraction 0.3 --hidden_fraction 0.4 \
+		--eval_cell_types Mono mDC --num_background 40000 --background_fraction 0.1 \
+		--ngsp_fraction 0.15 --hard_negative_fraction 0.3 --hidden_fraction 0.35 \
 		--model_preset compact --config_overrides '{"pooling": "mean"}' --dropout 0.0 \
 		--per_device_train_batch_size 64 --learning_rate 1e-3 --weight_decay 0.05 \
-		--max_train_steps 1600 --eval_steps 400 --num_cpu_threads 1 \
+		--max_train_steps 2000 --eval_steps 400 --num_cpu_threads 1 \
 		--output_dir runs/genebert-blood --resume_from_checkpoint latest
 	mkdir -p checkpoints/genebert-blood
 	cd runs/genebert-blood && cp README.md *.png *.safetensors all_results.json config.json processor_config.json \
