@@ -189,7 +189,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
         Args:
             sequence_rows, region_rows (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 For each example the row of `input_ids` and the row of `region_values` that it reads; default: row by
-                row. What several examples read passes its encoder once.
+                row. What several examples read passes its encoder once, with one draw of dropout.
             overflow_to_sample_mapping (`torch.LongTensor` of shape `(num_windows,)`, *optional*):
                 For rows that are windows, the number of the sample each is cut from: `pooler_output` and
                 `region_pooler_output` are then means over the windows of each sample, one row a sample.
