@@ -312,7 +312,7 @@ def test_from_a_dnabert_shaped_checkpoint(mode, scratch, tmp_path):
     found = after["genebert.sequence_encoder.embeddings.word_embeddings.weight"]
     assert torch.equal(words, found) == (mode == "lora")
     mean = after["genebert.region_encoder.score_norm.mean"]
-    assert mean[0].tolist() == pytest.approx([0.35] * mean.shape[1])  # no open regions were seen
+    assert (mean[0] > mean[1]).all()  # of the best of eight tiles, and of a tile
     assert (mean[1] - 0.35).abs().max() > 0.2  # tiles of 50 bp score otherwise
     torch.testing.assert_close(words, found, atol=0.05, rtol=0)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["kmer"] == 3

@@ -10,6 +10,7 @@ from examples.finetuning import batches
 from examples.finetuning.batches import ExampleDataset
 from examples.finetuning.data import MULTI_LABEL, PER_BASE, SINGLE_LABEL, Context, Regions, Split
 from modeling_genebert import GeneBertFeatureExtractor, GeneBertProcessor, GeneBertTokenizer, expand_region_values
+from modeling_genebert.region_encoder_genebert import GeneBertScoreNorm
 from tests.modeling_genebert.conftest import bank  # noqa: F401  # a fixture
 
 
@@ -106,6 +107,19 @@ def test_windows_are_those_of_the_processor(bank, tmp_path):  # noqa: F811
     assert opposite["overflow_to_sample_mapping"].tolist() == expected["overflow_to_sample_mapping"].tolist()
     given, length = expected["window_starts"][1:5], len(DNA[2])
     assert opposite["window_starts"][1:5].tolist() == [length - 10 - start for start in given.tolist()]
+
+
+def test_norms_of_scores_are_those_of_tiles_and_of_the_best_of_a_sequences_tiles(bank, tmp_path):  # noqa: F811
+    processor = GeneBertProcessor(GeneBertFeatureExtractor(bank, num_regions=8), GeneBertTokenizer(3))
+    norm = GeneBertScoreNorm(len(bank))
+    make_dataset(make_split(), processor, tmp_path).fit_score_norm(norm)
+    inputs = processor(DNA, padding=True, return_tensors="pt")
+    scores, present = inputs["region_values"][:, 0, : len(bank)].transpose(1, 2), inputs["region_mask"].bool()
+    assert not present.all()
+    torch.testing.assert_close(norm.mean[1], scores[present].mean(dim=0), atol=1e-3, rtol=0)
+    best = torch.stack([of_one[there].amax(dim=0) for of_one, there in zip(scores, present, strict=True)])
+    torch.testing.assert_close(norm.mean[0], best.mean(dim=0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(norm.std[0], best.std(dim=0, correction=0).clamp(min=0.05), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("modality", "shape"), [("sequence", (4, 30)), ("regions", (4, 2)), ("both", (4, 30))])
