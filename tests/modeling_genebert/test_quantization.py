@@ -43,12 +43,12 @@ def test_half_precision(model_class, dtype, tolerance, tmp_path):
     model = make_model(model_class)
     model.save_pretrained(tmp_path)
     inputs = class_inputs(model_class, model.config)
+    if model_class is GeneBertForVariantEffect:  # of alleles with the same k-mers, the effect is no more than rounding
+        inputs["alt_input_ids"] = inputs["input_ids"].roll(1, dims=0)
     half = model_class.from_pretrained(tmp_path, dtype=dtype).eval()
     assert {parameter.dtype for parameter in half.parameters()} == {dtype}
     output = half(**inputs)  # region_values come as float32, as the processor writes them
     assert {value.dtype for value in tensors(output).values()} == {dtype}
-    if model_class is GeneBertForVariantEffect:
-        tolerance *= 10  # a small difference between two alleles: rounding weighs more
     assert_near(output, model(**inputs), tolerance)
 
 
