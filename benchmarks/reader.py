@@ -136,7 +136,7 @@ def measure_loaders(
             for number in range(repeats + 1):
                 wall, cpu = time.perf_counter(), cpu_seconds()
                 loader = DataLoader(dataset, batch_size, collate_fn=collator, num_workers=workers)
-                count = sum(len(batch["input_ids"]) for batch in loader)
+                count = sum(len(batch["srm_labels"]) for batch in loader)
                 wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
                 if number:  # the first round warms up
                     rates.append(count / cpu * (2 if workers > 1 else 1))

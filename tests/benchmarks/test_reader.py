@@ -24,7 +24,7 @@ def test_figures_of_a_small_run(atlas_folder, tmp_path):
     assert sum(figures[f"share_of_{part}"] for part in ("rows", "sequences", "tiles", "matrix")) == pytest.approx(1)
     assert all(value > 0 for value in figures.values())
     # 32 + 3 rows of 32 float16. As int64: ids, mask, types and labels of 505 tokens, 2 * 256 hidden bases, the mask of
-    # 32 regions, context type, and the labels of the two pairs.
-    assert figures["bytes_per_example"] == 35 * 32 * 2 + 8 * (4 * 505 + 2 * 256 + 32 + 3)
+    # 32 regions, context type, the labels of the two pairs, and which rows the example reads: here its own.
+    assert figures["bytes_per_example"] == 35 * 32 * 2 + 8 * (4 * 505 + 2 * 256 + 32 + 5)
     assert figures["bytes_per_window"] == 54
     assert figures["bytes_per_window_while_planning"] <= 160
