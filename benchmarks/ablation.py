@@ -127,8 +127,8 @@ MODEL: dict[str, Any] = {
     },
     "attn_implementation": "eager",  # faster than sdpa on a CPU at these sizes, and the same
 }
-# Chosen by the loss of SRM on the training split, one seed of arm `all`: 0.61 after 600 steps; with the default shares of
-# NGSP and hard negatives 0.63 after 725, and 0.67 after 400 at 8e-4.
+# Chosen by the loss of SRM on the training split, one seed of arm `all`: 0.61 after 600 steps; with the default shares
+# of NGSP and hard negatives 0.63 after 725, and 0.67 after 400 at 8e-4.
 PRETRAINING: dict[str, Any] = {
     "max_train_steps": 700,
     "per_device_train_batch_size": 64,
