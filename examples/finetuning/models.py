@@ -83,13 +83,12 @@ def make_model(
             "--sequence_model_name_or_path, --model_preset and --motifs"
         )
     model_class = model_class_of(task)
-    overrides = merged(read_overrides(config_overrides), task_fields(task))
+    overrides = read_overrides(config_overrides)
     if model_name_or_path is not None:
         config = config_of(model_name_or_path, GeneBertConfig)
-        if config_overrides is not None:
+        if overrides:
             config = GeneBertConfig.from_dict(merged(config.to_dict(), overrides))
-        else:
-            config.update(task_fields(task))
+        config.update(task_fields(task))
         # Trained in fp32, whatever the weights were saved in: small steps would be lost in bf16 (see --bf16).
         # Only what ends the model may be another: the head, of other labels, and the pooler, of other bins.
         model, info = model_class.from_pretrained(
@@ -111,7 +110,7 @@ def make_model(
         return model, processor, set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
 
     bank = MotifBank.resolve(motifs or DEFAULT_MOTIFS)
-    overrides = {"num_motifs": len(bank), "motif_bank_fingerprint": bank.fingerprint, **overrides}
+    overrides = {"num_motifs": len(bank), "motif_bank_fingerprint": bank.fingerprint, **overrides, **task_fields(task)}
     if sequence_model_name_or_path is not None:
         encoder = config_of(sequence_model_name_or_path)
         fields: dict[str, Any] = {"sequence_config": encoder.to_dict()}

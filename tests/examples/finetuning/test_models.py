@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from examples.config_overrides import merged, read_overrides
-from examples.finetuning.data import SINGLE_LABEL, Split, Task
+from examples.finetuning.data import REGRESSION, SINGLE_LABEL, Split, Task
 from examples.finetuning.models import make_model
 from examples.prediction.checkpoint import open_model
 from modeling_genebert import GeneBertForPreTraining, GeneBertProcessor
@@ -40,6 +40,15 @@ def test_another_pooling_is_new_too(task, pretrained):
     model, _, new = make_model(task, model_name_or_path=str(pretrained), config_overrides=overrides)
     assert model.genebert.pooler.dense.weight.shape == (64, (2 * 4 + 2) * 64)
     assert {name for name in new if not name.startswith("classifier.")} == {"genebert.pooler.dense.weight"}
+
+
+@pytest.mark.parametrize("overrides", [None, '{"classifier_dropout": 0.5}'])
+def test_labels_of_the_task_take_the_place_of_the_checkpoints(overrides, pretrained):
+    split = Split("train", ["ACGT"], None, labels=np.array([0.5]), ids=["a"], groups=None, context=None)
+    task = Task(REGRESSION, ["score"], {"train": split}, None, "x.csv")
+    model, _, _ = make_model(task, model_name_or_path=str(pretrained), config_overrides=overrides)
+    assert model.config.id2label == {0: "score"} and model.config.label2id == {"score": 0}
+    assert model.classifier[-1].out_features == 1 and model.config.problem_type == "regression"
 
 
 def test_other_sizes_are_refused(task, pretrained):
