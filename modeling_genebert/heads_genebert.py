@@ -28,8 +28,8 @@ class GeneBertMaskedPredictionHead(nn.Module):
 class GeneBertPooler(nn.Module):
     """
     A sequence -> one vector BH. Of each segment it sees the states BTH (their mean, or the maximum of each of its
-    `num_pooling_bins` equal parts; or, of both segments, the state of `[CLS]`), and what k-mers it is made of: the
-    mean of their embeddings, normalised. These embeddings are the pooler's own.
+    `num_pooling_bins` equal parts, normalised; or, of both segments, the state of `[CLS]`), and what k-mers it is made
+    of: the mean of their embeddings, normalised. These embeddings are the pooler's own.
 
     In a mean over states, what all sequences have in common outweighs what k-mers they are made of by far; with both,
     matching a sequence with motif scores is learned within some hundred steps.
@@ -41,6 +41,8 @@ class GeneBertPooler(nn.Module):
         num_vectors = {"mean": 2, "max": 2 * config.num_pooling_bins, "cls": 1}[config.pooling]
         self.kmer_embeddings = nn.Embedding(config.kmer_vocab_size, config.hidden_size)
         self.composition_norm = nn.LayerNorm(config.hidden_size, eps=1e-12)  # means of embeddings are small
+        # Maxima are large, most of all those of a trained encoder, and would saturate tanh before anything is learned.
+        self.max_norm = nn.LayerNorm(config.hidden_size, eps=1e-12) if config.pooling == "max" else None
         self.dense = nn.Linear((num_vectors + 2) * config.hidden_size, config.hidden_size)
 
     def forward(
@@ -58,9 +60,9 @@ class GeneBertPooler(nn.Module):
         of_segments = [is_token_BT.bool() & (segments_BT == segment) for segment in range(3 if with_next else 2)]
         is_of_BST = torch.stack(of_segments, dim=1)
         vectors_BSH = [self.pool_kmers(input_ids, is_of_BST)]
-        if self.pooling == "max":
+        if self.max_norm is not None:
             highest = [max_of_bins(states_BTH, is_of_BT, self.num_bins) for is_of_BT in of_segments]
-            vectors_BSH.insert(0, torch.stack(highest, dim=1))
+            vectors_BSH.insert(0, self.max_norm(torch.stack(highest, dim=1)).flatten(2))
         elif self.pooling == "mean":
             vectors_BSH.insert(0, weighted_mean(is_of_BST, states_BTH))
         segments = torch.cat(vectors_BSH, dim=-1).unbind(1)
@@ -103,7 +105,7 @@ def weighted_mean(weights_BSN: torch.Tensor, values: torch.Tensor) -> torch.Tens
 
 def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: int) -> torch.Tensor:
     """
-    The maximum over each of `num_bins` equal parts of a run of tokens; the parts side by side. Zeros without tokens.
+    The maximum over each of `num_bins` equal parts of a run of tokens. Zeros without tokens.
 
     Args:
         states_BTH (`torch.Tensor` of shape `(B, T, H)`): states.
@@ -111,7 +113,7 @@ def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: i
         num_bins (`int`): number of parts.
 
     Returns:
-        `(B, num_bins * H)`.
+        `(B, num_bins, H)`.
     """
     batch, length, hidden_size = states_BTH.shape
     num_tokens_B1 = is_token_BT.sum(dim=1, keepdim=True)
@@ -125,7 +127,7 @@ def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: i
     places = places.clamp(max=length - 1) + length * torch.arange(batch, device=states_BTH.device)[:, None, None]
     states = states_BTH.reshape(-1, hidden_size).index_select(0, places.flatten())
     highest = states.view(batch, num_bins, len(within), hidden_size).amax(dim=2)
-    return highest.flatten(1).masked_fill(num_tokens_B1 == 0, 0)
+    return highest.masked_fill(num_tokens_B1[..., None] == 0, 0)
 
 
 class GeneBertPooledFeatures(nn.Module):

@@ -105,7 +105,7 @@ def test_impossible_sizes(name):
 def test_maximum_of_each_segment():
     model = GeneBertModel(GeneBertConfig.tiny(pooling="max")).eval()
     states = torch.tensor([[1.0, -2.0], [3.0, -4.0], [5.0, 6.0]])[None]  # the last is padding
-    model.pooler.dense = torch.nn.Identity()
+    model.pooler.dense = model.pooler.max_norm = torch.nn.Identity()
     no_kmers = torch.zeros(1, 3, dtype=torch.long)
     pooled, _ = model.pooler(states, no_kmers, torch.tensor([[1, 1, 0]]), torch.tensor([[0, 0, 0]]))
     a, b = pooled.unflatten(1, (2, -1)).unbind(1)
@@ -113,13 +113,24 @@ def test_maximum_of_each_segment():
     assert not a[:, 2:].any() and not b.any()
 
 
+def test_the_maximum_counts_by_its_pattern_and_not_by_its_size():
+    """States a hundred times as large pool to the same vector, and leave tanh where it can learn."""
+    torch.manual_seed(0)
+    pooler = GeneBertModel(GeneBertConfig.tiny(pooling="max", num_pooling_bins=2)).eval().pooler
+    ids, states = torch.zeros(1, 6, dtype=torch.long), torch.randn(1, 6, 64)
+    pooled, _ = pooler(states, ids, None, None)
+    large, _ = pooler(100 * states, ids, None, None)
+    torch.testing.assert_close(large, pooled)
+    assert 0.05 < pooled.abs().max() < 0.9
+
+
 def test_maximum_of_each_part():
     states = torch.tensor([1.0, 5.0, 4.0, 2.0, 3.0, 9.0, -1.0, -2.0]).view(1, 8, 1).repeat(3, 1, 1)
     is_token = torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1, 1, 1], [0] * 8]).bool()
-    assert max_of_bins(states, is_token, 2).tolist() == [[5.0, 4.0], [9.0, -1.0], [0.0, 0.0]]
-    assert max_of_bins(states, is_token, 1).tolist() == [[5.0], [9.0], [0.0]]
+    assert max_of_bins(states, is_token, 2).tolist() == [[[5.0], [4.0]], [[9.0], [-1.0]], [[0.0], [0.0]]]
+    assert max_of_bins(states, is_token, 1).tolist() == [[[5.0]], [[9.0]], [[0.0]]]
     more_than_tokens = max_of_bins(states[1:2], is_token[1:2], 6)  # an empty part takes the token that follows
-    assert more_than_tokens.tolist() == [[9.0, 9.0, -1.0, -1.0, -2.0, -2.0]]
+    assert more_than_tokens.flatten().tolist() == [9.0, 9.0, -1.0, -1.0, -2.0, -2.0]
 
 
 def test_parts_of_a_long_sequence_do_not_depend_on_padding():
