@@ -212,7 +212,7 @@ def run(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[str, A
             files = split_dev(args.data_dir / SETS[name], Path(temporary))
         start = time.perf_counter()
         if arm in OPPONENT_ARMS:
-            figures, settings = run_opponent(files, arm, seed)
+            figures, settings = run_opponent(files, name, arm, seed)
         else:
             figures, settings = run_genebert(args, files, name, arm, seed)
         seconds = time.perf_counter() - start
@@ -291,7 +291,7 @@ def run_genebert(
     return figures, options
 
 
-def run_opponent(files: dict[str, Path], arm: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def run_opponent(files: dict[str, Path], name: str, arm: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     rows = {split: read_gue_csv(file) for split, file in files.items()}
     sequences = {split: columns["sequence"] for split, columns in rows.items()}
     labels = {split: np.array(columns["label"]) for split, columns in rows.items()}
@@ -304,9 +304,10 @@ def run_opponent(files: dict[str, Path], arm: str, seed: int) -> tuple[dict[str,
         settings = TREES
         predictions, size = fit_trees(sequences, labels["train"], seed)
     else:
-        settings = CNN
+        both_strands = name in TF_SETS
+        settings = {**CNN, "both_strands": both_strands}
         predictions, size = fit_cnn(
-            sequences, labels["train"], seed, lambda logits: score(logits, "validation")["mcc"]
+            sequences, labels["train"], seed, lambda logits: score(logits, "validation")["mcc"], both_strands
         )
     found = score(predictions["test"], "test", num_bootstrap=1000)
     figures = {f"test_mcc{suffix}": 100 * found[f"mcc{suffix}"] for suffix in ("", "_low", "_high")}

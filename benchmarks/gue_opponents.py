@@ -68,10 +68,12 @@ class ConvolutionalNetwork(nn.Sequential):
     def __init__(self, num_labels: int, filters: int, kernel_size: int, dropout: float):
         super().__init__(
             nn.Conv1d(4, filters, kernel_size, padding="same"),
+            nn.BatchNorm1d(filters),
             nn.ReLU(),
             nn.MaxPool1d(4, ceil_mode=True),
             nn.Dropout(dropout),
             nn.Conv1d(filters, filters, kernel_size // 2, padding="same"),
+            nn.BatchNorm1d(filters),
             nn.ReLU(),
             nn.AdaptiveMaxPool1d(4),  # quarters: where in the sequence, roughly
             nn.Flatten(),
@@ -88,14 +90,16 @@ def fit_cnn(
     labels: np.ndarray,
     seed: int,
     dev_score: Callable[[np.ndarray], float],
+    both_strands: bool,
     settings: dict[str, Any] = CNN,
 ) -> tuple[dict[str, np.ndarray], int]:
     """
-    A CNN of two layers on the bases; of its epochs the best on dev is kept. Both strands are averaged.
+    A CNN of two layers on the bases; of its epochs the best on dev is kept.
 
     Args:
         sequences, labels, seed: as in [`fit_trees`].
         dev_score: log-probabilities of dev -> what is best when highest.
+        both_strands: the labels are those of both strands: train on either, and average over them.
         settings: see `CNN`.
 
     Returns:
@@ -119,7 +123,7 @@ def fit_cnn(
     def predict(rows: torch.Tensor) -> np.ndarray:
         model.eval()
         with torch.no_grad():
-            strands = (rows, opposite_strand(rows))
+            strands = (rows, opposite_strand(rows)) if both_strands else (rows,)
             logits = [torch.cat([model(one_hot(some)) for some in strand.split(512)]) for strand in strands]
         return torch.stack(logits).mean(dim=0).log_softmax(dim=1).numpy()
 
@@ -128,8 +132,9 @@ def fit_cnn(
         model.train()
         for batch in torch.randperm(len(targets)).split(size):
             rows = codes["train"][batch]
-            is_opposite = torch.rand(len(rows)) < 0.5
-            rows = torch.where(is_opposite[:, None], opposite_strand(rows), rows)
+            if both_strands:
+                is_opposite = torch.rand(len(rows)) < 0.5
+                rows = torch.where(is_opposite[:, None], opposite_strand(rows), rows)
             loss = F.cross_entropy(model(one_hot(rows)), targets[batch])
             optimizer.zero_grad()
             loss.backward()
