@@ -2,16 +2,12 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from benchmarks.gue import PUBLISHED, SETS, SETTINGS, interval_of_mean, main, make_figures, make_table, split_dev
 from benchmarks.gue_opponents import fit_cnn, opposite_strand
-
-from ..running import ROOT
 
 
 pytest.importorskip("pyjaspar")
@@ -39,16 +35,10 @@ def gue(tmp_path_factory):
     return folder
 
 
-def run(*options):
-    command = [sys.executable, "-m", "benchmarks.gue", *map(str, options)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
 def test_from_a_checkpoint(gue, pretrained, tmp_path):
     options = ["--data_dir", gue, "--sets", "prom_core_tata", "--seeds", "0", "--max_steps", 2]
     options += ["--model_name_or_path", pretrained, "--cache_dir", tmp_path / "cache", "--output_dir", tmp_path]
-    result = run(*options)
-    assert result.returncode == 0, result.stderr
+    main([str(option) for option in options])
     found = json.loads((tmp_path / "gue" / "prom_core_tata-both-pretrained-seed0.json").read_text())
     assert found["start"] == "pretrained" and found["settings"]["model_name_or_path"] == pretrained.name
     assert json.loads(found["settings"]["config_overrides"]) == {
@@ -59,11 +49,11 @@ def test_from_a_checkpoint(gue, pretrained, tmp_path):
     }
 
 
-def test_all_arms_once_and_not_again(gue, tmp_path):
+def test_all_arms_once_and_not_again(gue, tmp_path, capsys):
     options = ["--data_dir", gue, "--sets", "tf_3", "--seeds", "0", "--arms", "both", "trees", "cnn"]
-    options += ["--max_steps", 2, "--cache_dir", tmp_path / "cache", "--output_dir", tmp_path]
-    result = run(*options)
-    assert result.returncode == 0, result.stderr
+    options = [str(option) for option in options]
+    options += ["--max_steps", "2", "--cache_dir", str(tmp_path / "cache"), "--output_dir", str(tmp_path)]
+    report = main(options)
     names = ["tf_3-both-scratch-seed0", "tf_3-trees-seed0", "tf_3-cnn-seed0"]
     found = {name: json.loads((tmp_path / "gue" / f"{name}.json").read_text()) for name in names}
     both = found["tf_3-both-scratch-seed0"]
@@ -72,15 +62,14 @@ def test_all_arms_once_and_not_again(gue, tmp_path):
     assert 0 < both["num_parameters"] < 30_000_000
     assert both["settings"]["max_steps"] == 2 and "train_file" not in both["settings"]
     assert json.loads(both["settings"]["config_overrides"])["num_conv_layers"] == 1
-    report = json.loads(result.stdout.splitlines()[-1])
+    assert report == json.loads(capsys.readouterr().out.splitlines()[-1])
     assert report == json.loads((tmp_path / "gue.json").read_text())
     assert report["figures"]["tf_3"] == both["test_mcc"]
     assert report["figures"]["tf_3_trees"] == found["tf_3-trees-seed0"]["test_mcc"]
     assert "GeneBERT" in (tmp_path / "gue" / "README.md").read_text()
 
-    again = run(*options)
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.count("is there") == 3
+    main(options)
+    assert capsys.readouterr().out.count("is there") == 3
     assert json.loads((tmp_path / "gue" / f"{names[0]}.json").read_text()) == both
 
 
