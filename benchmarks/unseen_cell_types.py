@@ -76,7 +76,7 @@ SIMULATION: dict[str, Any] = {"num_chromosomes": 12, "num_cell_types": 12, "num_
 SIMULATED_HELD_OUT = ("sim03", "sim07", "sim11")
 SIMULATED_VALIDATION, SIMULATED_TEST = ("chr9",), ("chr10", "chr11", "chr12")
 
-# One core trains an arm in some three minutes: k-mers side by side, so that 256 bp are 42 tokens.
+# One core trains an arm in three to six minutes: k-mers side by side, so that 256 bp are 42 tokens.
 GENEBERT = {
     "kmer": 6,
     "stride": 6,
