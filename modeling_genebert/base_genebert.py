@@ -12,6 +12,7 @@ from transformers import initialization as init
 
 from .configuration_genebert import NUM_SPECIAL_TOKENS, GeneBertConfig
 from .fusion_genebert import ResidualLinear
+from .heads_genebert import GeneBertMotifResponse
 from .region_encoder_genebert import GeneBertMotifProjection, GeneBertRegionEncoder, GeneBertScoreNorm
 from .warm_start_genebert import warm_start
 
@@ -60,7 +61,7 @@ class GeneBertPreTrainedModel(PreTrainedModel):
             init.normal_(module.weight, std=module.in_features**-0.5)
         elif isinstance(module, nn.Conv1d):
             init.normal_(module.weight, std=(module.in_channels * module.kernel_size[0]) ** -0.5)
-        elif isinstance(module, (GeneBertMotifProjection, GeneBertScoreNorm)):
+        elif isinstance(module, (GeneBertMotifProjection, GeneBertMotifResponse, GeneBertScoreNorm)):
             module.init_weights()
         elif isinstance(module, GeneBertRegionEncoder):
             if module.block_projection is not None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import initialization as init
 from transformers.activations import ACT2FN
 
-from .configuration_genebert import IGNORE_INDEX, NUM_SPECIAL_TOKENS, GeneBertConfig
+from .configuration_genebert import IGNORE_INDEX, NUM_REGION_CHANNELS, NUM_SPECIAL_TOKENS, GeneBertConfig
 from .outputs_genebert import GeneBertModelOutput
+
+
+FIRST_THRESHOLDS, FIRST_SLOPE = (0.5, 2.0), 2.0  # in standard deviations above a motif's mean
 
 
 class GeneBertMaskedPredictionHead(nn.Module):
@@ -130,18 +134,65 @@ def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: i
     return highest.masked_fill(num_tokens_B1[..., None] == 0, 0)
 
 
+class GeneBertMotifResponse(nn.Module):
+    """
+    What the motifs of one column say in the light of the others: BK and BM -> BH.
+
+    A site is there or not, and half a site is none: so each motif's score passes soft thresholds of its own. What
+    passes is scaled by how enriched the same motif is in the other open regions, and in the same way for all motifs:
+    with weights from each motif to each other, a few cell types would be learned by heart.
+
+    Args:
+        num_motifs (`int`): M.
+        hidden_size (`int`): H.
+    """
+
+    def __init__(self, num_motifs: int, hidden_size: int):
+        super().__init__()
+        num_thresholds = len(FIRST_THRESHOLDS)
+        self.threshold = nn.Parameter(torch.empty(num_thresholds, num_motifs))
+        self.slope = nn.Parameter(torch.empty(num_thresholds, num_motifs))
+        self.gate_weight = nn.Parameter(torch.empty(num_thresholds, 1))
+        self.gate_bias = nn.Parameter(torch.empty(num_thresholds, 1))
+        self.dense = nn.Linear((1 + num_thresholds) * num_motifs + NUM_REGION_CHANNELS - 1, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=1e-6)
+
+    def init_weights(self) -> None:
+        init.copy_(self.threshold, torch.tensor(FIRST_THRESHOLDS)[:, None].expand_as(self.threshold))
+        init.constant_(self.slope, FIRST_SLOPE)
+        init.constant_(self.gate_weight, 1.0)
+        init.constant_(self.gate_bias, 0.0)
+
+    def forward(self, column_BK: torch.Tensor, enrichment_BM: torch.Tensor) -> torch.Tensor:
+        """
+        Args:
+            column_BK: the column, as [`GeneBertScoreNorm`] leaves it.
+            enrichment_BM: z-scores of the motifs' means over the other columns; 0 where there are none.
+        """
+        scores_B1M = column_BK[:, None, : self.threshold.shape[1]]
+        sites_BTM = F.gelu(self.slope * (scores_B1M - self.threshold))
+        gates_BTM = 2 * torch.sigmoid(self.gate_weight * enrichment_BM[:, None] + self.gate_bias)
+        return self.norm(self.dense(torch.cat([column_BK, (gates_BTM * sites_BTM).flatten(1)], dim=1)))
+
+
 class GeneBertPooledFeatures(nn.Module):
     """One vector BH from the pooled sequence s, the pooled regions r and (with cross-attention fusion) s·r.
 
     The product is what matches a sequence with a column: s and r of segment A and the anchor's column; or, with
     `of_next`, of segment B and the column after it, by the same poolers, so that what one match teaches serves both.
+    `with_response`, for tasks, adds the [`GeneBertMotifResponse`] of the sequence's own column (not to the plain
+    baseline, Swin's own patches).
     """
 
-    def __init__(self, config: GeneBertConfig, of_next: bool = False):
+    def __init__(self, config: GeneBertConfig, of_next: bool = False, with_response: bool = False):
         super().__init__()
         self.of_next = of_next
         self.with_product = config.fusion_type == "cross_attention"
-        self.dense = nn.Linear((3 if self.with_product else 2) * config.hidden_size, config.hidden_size)
+        self.response = None
+        if with_response and config.region_embedding == "block_projection":
+            self.response = GeneBertMotifResponse(config.num_motifs, config.hidden_size)
+        num_vectors = 2 + self.with_product + (self.response is not None)
+        self.dense = nn.Linear(num_vectors * config.hidden_size, config.hidden_size)
 
     def forward(self, output: GeneBertModelOutput) -> torch.Tensor:
         s, r = output.pooler_output, output.region_pooler_output
@@ -151,15 +202,17 @@ class GeneBertPooledFeatures(nn.Module):
             matched = (output.next_pooler_output, output.next_region_pooler_output) if self.of_next else (s, r)
             assert matched[0] is not None and matched[1] is not None
             features.append(matched[0] * matched[1])
+        if self.response is not None:
+            features.append(self.response(output.own_column, output.enrichment))
         return F.gelu(self.dense(torch.cat(features, dim=-1)))
 
 
 class GeneBertPooledHead(nn.Sequential):
-    """Scores `(batch_size, num_labels)` from the pooled vectors; `of_next`: see [`GeneBertPooledFeatures`]."""
+    """Scores `(batch_size, num_labels)` from [`GeneBertPooledFeatures`], which say what the arguments are."""
 
-    def __init__(self, config: GeneBertConfig, num_labels: int, of_next: bool = False):
+    def __init__(self, config: GeneBertConfig, num_labels: int, of_next: bool = False, with_response: bool = False):
         super().__init__(
-            GeneBertPooledFeatures(config, of_next),
+            GeneBertPooledFeatures(config, of_next, with_response),
             nn.Dropout(config.classifier_dropout),
             nn.Linear(config.hidden_size, num_labels),
         )

@@ -49,7 +49,7 @@ from .pipelines_genebert import CUSTOM_PIPELINES, SEQUENCE_PIPELINES
 from .region_encoder_genebert import GeneBertRegionEncoder, GeneBertRegionOutput
 from .sequence_stem_genebert import GeneBertSequenceStem
 from .strands_genebert import average_strands
-from .windows_genebert import check_num_tokens, max_num_tokens, pool_windows, stitch_windows
+from .windows_genebert import check_num_tokens, max_num_tokens, max_of_windows, pool_windows, stitch_windows
 
 
 LABELLED_TOKENS_MULTIPLE = 256
@@ -218,6 +218,7 @@ class GeneBertModel(GeneBertPreTrainedModel):
             pooled["pooler_output"], pooled["next_pooler_output"] = vectors
             pooled["region_pooler_output"] = regions.pooler_output
             pooled["next_region_pooler_output"] = regions.next_pooler_output
+        of_matrix = {"own_column": regions.own_column, "enrichment": regions.enrichment}
         if overflow_to_sample_mapping is not None:
             is_token_BT = torch.ones_like(states_BTH[..., 0]) if attention_mask is None else attention_mask
             num_tokens_B = is_token_BT.sum(dim=1, dtype=torch.float32)
@@ -226,9 +227,15 @@ class GeneBertModel(GeneBertPreTrainedModel):
                 for name, vectors in pooled.items()
                 if vectors is not None
             }
+            of_matrix = {
+                name: max_of_windows(values, overflow_to_sample_mapping)
+                for name, values in of_matrix.items()
+                if values is not None
+            }
         return GeneBertModelOutput(
             last_hidden_state=states_BTH,
             **pooled,
+            **of_matrix,
             region_hidden_state=regions.last_hidden_state,
             hidden_states=sequence.hidden_states,
             attentions=sequence.attentions,
@@ -391,7 +398,7 @@ class GeneBertForSequenceClassification(GeneBertPreTrainedModel):
         super().__init__(config)
         self.config.custom_pipelines = deepcopy(SEQUENCE_PIPELINES)
         self.genebert = GeneBertModel(config)
-        self.classifier = GeneBertPooledHead(config, num_labels=config.num_labels or 2)
+        self.classifier = GeneBertPooledHead(config, num_labels=config.num_labels or 2, with_response=True)
         self.post_init()
 
     @can_return_tuple
@@ -526,7 +533,7 @@ class GeneBertForVariantEffect(GeneBertPreTrainedModel):
     def __init__(self, config: GeneBertConfig):
         super().__init__(config)
         self.genebert = GeneBertModel(config)
-        self.features = GeneBertPooledFeatures(config)
+        self.features = GeneBertPooledFeatures(config, with_response=True)
         if config.num_labels == 1:
             self.classifier = nn.Linear(config.hidden_size, 1, bias=False)  # no bias: equal alleles give 0
         else:

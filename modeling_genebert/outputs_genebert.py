@@ -24,6 +24,10 @@ class GeneBertModelOutput(ModelOutput):
             column after the anchor's were the anchor's.
         region_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_region_tokens, hidden_size)`):
             Region tokens: Swin's cells, then one token per column (a single "no region" token without regions).
+        own_column (`torch.FloatTensor` of shape `(batch_size, num_motifs + 3)`): the sequence's own column of the
+            region matrix, motif scores in units of their spread; of windows of samples, the largest of any window.
+        enrichment (`torch.FloatTensor` of shape `(batch_size, num_motifs)`): z-score of each motif's mean over the
+            other open regions, likewise.
         hidden_states (`tuple`, returned when `output_hidden_states=True`): the sequence encoder's.
         attentions (`tuple`, returned when `output_attentions=True`): the sequence encoder's. These, and those of the
             region encoder, have a row for each row of `input_ids` or `region_values`, whatever examples read it.
@@ -36,6 +40,8 @@ class GeneBertModelOutput(ModelOutput):
     next_pooler_output: torch.Tensor | None = None
     next_region_pooler_output: torch.Tensor | None = None
     region_hidden_state: torch.Tensor | None = None
+    own_column: torch.Tensor | None = None
+    enrichment: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     region_hidden_states: tuple[torch.Tensor, ...] | None = None

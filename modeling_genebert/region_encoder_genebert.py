@@ -1,7 +1,7 @@
 """The region encoder: TF × region matrix -> region tokens.
 
-Shape suffixes: B batch, H hidden size of the sequence encoder, M rows of the compact matrix, G motif blocks, F motifs
-of a block, D channels of a grid cell, R regions, N columns (B × R), S region tokens.
+Shape suffixes: B batch, H hidden size of the sequence encoder, M motifs, K rows of the compact matrix (M + 3), G motif
+blocks, F motifs of a block, D channels of a grid cell, R regions, N columns (B × R), S region tokens.
 """
 
 from __future__ import annotations
@@ -34,25 +34,31 @@ class GeneBertRegionOutput(ModelOutput):
         last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_region_tokens, hidden_size)`): region tokens.
         pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): their pooled vector.
         next_pooler_output (`torch.FloatTensor`, *optional*): the same with the next column in the anchor's place.
+        own_column (`torch.FloatTensor` of shape `(batch_size, num_motifs + 3)`): the sequence's own column of the
+            matrix, motif scores in units of their spread; zeros where it is absent or hidden.
+        enrichment (`torch.FloatTensor` of shape `(batch_size, num_motifs)`): z-score of each motif's mean over the
+            other open regions; zeros where there are none.
         hidden_states, attentions (`tuple`, *optional*): Swin's.
     """
 
     last_hidden_state: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
     next_pooler_output: torch.Tensor | None = None
+    own_column: torch.Tensor | None = None
+    enrichment: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
 
     def take(self, rows: torch.Tensor) -> GeneBertRegionOutput:
         """The features of these rows, in this order; Swin's own states stay as they are."""
-        names = ("last_hidden_state", "pooler_output", "next_pooler_output")
+        names = ("last_hidden_state", "pooler_output", "next_pooler_output", "own_column", "enrichment")
         taken = {name: self[name].index_select(0, rows) for name in names if self.get(name) is not None}
         return replace(self, **taken)
 
 
 class GeneBertScoreNorm(nn.Module):
     """
-    Motif scores in units of their spread, BMR -> BMR: `(score - mean) / std`, motif by motif; the other rows as they
+    Motif scores in units of their spread, BKR -> BKR: `(score - mean) / std`, motif by motif; the other rows as they
     are. In raw scores, what tells one region from another is small beside the motifs' means, and learned late.
 
     The figures are not learned: [`~GeneBertScoreNorm.fit`] takes them from training data before training, and they
@@ -102,7 +108,7 @@ class GeneBertScoreNorm(nn.Module):
 class GeneBertMotifProjection(nn.Module):
     """
     Project each block of neighbouring motifs, and a column's accessibility and distance, by weights of the block's
-    own: BMR -> BDGR.
+    own: BKR -> BDGR.
 
     Swin shares its patch weights over the whole grid and would hardly know which transcription factor is which.
 
@@ -125,10 +131,10 @@ class GeneBertMotifProjection(nn.Module):
         batch, num_rows, regions = region_values.shape
         num_blocks, size, width = self.weight.shape
         num_motifs = num_rows - (NUM_REGION_CHANNELS - 1)
-        columns_BRM = region_values.transpose(1, 2)
-        scores = F.pad(columns_BRM[..., :num_motifs], (0, self.num_rows - num_motifs))
+        columns_BRK = region_values.transpose(1, 2)
+        scores = F.pad(columns_BRK[..., :num_motifs], (0, self.num_rows - num_motifs))
         scores_GNF = scores.reshape(batch * regions, num_blocks, size).transpose(0, 1)
-        others_NGD = self.others(columns_BRM[..., num_motifs:]).view(-1, num_blocks, width)
+        others_NGD = self.others(columns_BRK[..., num_motifs:]).view(-1, num_blocks, width)
         cells_GND = torch.baddbmm(others_NGD.transpose(0, 1), scores_GNF, self.weight)
         return cells_GND.view(num_blocks, batch, regions, width).permute(1, 3, 0, 2)
 
@@ -177,7 +183,11 @@ class GeneBertRegionEncoder(nn.Module):
             tokens = self.no_region.repeat(batch_size, 1, 1)
             pooled = self._pool(tokens, tokens[:, 0])
             return GeneBertRegionOutput(
-                last_hidden_state=tokens, pooler_output=pooled, next_pooler_output=pooled if self.pools_next else None
+                last_hidden_state=tokens,
+                pooler_output=pooled,
+                next_pooler_output=pooled if self.pools_next else None,
+                own_column=tokens.new_zeros(batch_size, self.config.num_motifs + NUM_REGION_CHANNELS - 1),
+                enrichment=tokens.new_zeros(batch_size, self.config.num_motifs),
             )
 
         num_motifs, num_rows, num_regions = self.config.num_motifs, self.config.num_motif_rows, self.config.num_regions
@@ -199,6 +209,9 @@ class GeneBertRegionEncoder(nn.Module):
         values = region_values.half().to(self.norm.weight.dtype)
         compact_values = contract_region_values(values, num_motifs) if values.dim() == 4 else values
         values = self.score_norm(compact_values, region_context_ids)
+        whole_BK = self._whole_sequence(compact_values, present_BR)
+        is_tiled_B1 = (region_context_ids == SELF_TILED_CONTEXT)[:, None]
+        anchor = self.config.anchor_index
         if self.block_projection is not None:
             cells = self.block_projection(values)
         else:
@@ -209,8 +222,7 @@ class GeneBertRegionEncoder(nn.Module):
         if self.block_projection is not None:
             columns = self.column_projection(values)[:, :, 0].transpose(1, 2)
             columns = torch.where(present_BR[..., None], columns, self.mask_column)
-            whole = self._whole_sequence(compact_values, present_BR)[:, None]
-            anchor, next_column = self.config.anchor_index, self.config.anchor_index + 1
+            whole = self.column_projection(whole_BK[..., None])[:, :, 0].transpose(1, 2)
             positions = torch.cat([self.column_positions, self.column_positions[anchor : anchor + 1]])
             tokens = torch.cat([tokens, torch.cat([columns, whole], dim=1) + positions], dim=1)
         tokens = self.norm(tokens + self.context_type_embeddings(region_context_ids)[:, None])
@@ -219,23 +231,34 @@ class GeneBertRegionEncoder(nn.Module):
         own, following = tokens[:, -1], tokens[:, -1]
         if self.block_projection is not None:
             tokens, whole = tokens[:, :-1], tokens[:, -1]
-            is_tiled_B1 = (region_context_ids == SELF_TILED_CONTEXT)[:, None]
             own = torch.where(is_tiled_B1, whole, tokens[:, anchor - num_regions])
-            following = tokens[:, next_column - num_regions]
+            following = tokens[:, anchor + 1 - num_regions]
+        own_column = torch.where(is_tiled_B1, whole_BK, values[..., anchor] * present_BR[:, anchor, None])
+        own_column = own_column * present_BR.any(dim=1, keepdim=True)
+        enrichment = self._enrichment(values, present_BR).masked_fill(is_tiled_B1, 0)
         return GeneBertRegionOutput(
             last_hidden_state=tokens,
             pooler_output=self._pool(tokens, own),
             next_pooler_output=self._pool(tokens, following) if self.pools_next else None,
+            own_column=own_column,
+            enrichment=enrichment,
             hidden_states=swin.hidden_states,
             attentions=swin.attentions,
         )
 
-    def _whole_sequence(self, values_BMR: torch.Tensor, present_BR: torch.Tensor) -> torch.Tensor:
-        """The column BH that a sequence makes as a whole: the best score of each motif in any of its tiles."""
-        scores_BMR = values_BMR[:, : self.config.num_motifs].masked_fill(~present_BR[:, None], 0)
-        column_BM1 = F.pad(scores_BMR.amax(dim=2), (0, NUM_REGION_CHANNELS - 1))[..., None]
+    def _whole_sequence(self, values_BKR: torch.Tensor, present_BR: torch.Tensor) -> torch.Tensor:
+        """The column BK that a sequence makes as a whole: the best score of each motif in any of its tiles."""
+        scores_BMR = values_BKR[:, : self.config.num_motifs].masked_fill(~present_BR[:, None], 0)
+        column_BK1 = F.pad(scores_BMR.amax(dim=2), (0, NUM_REGION_CHANNELS - 1))[..., None]
         is_region = torch.full_like(present_BR[:, 0], WINDOW_CONTEXT, dtype=torch.long)
-        return self.column_projection(self.score_norm(column_BM1, is_region))[:, :, 0, 0]
+        return self.score_norm(column_BK1, is_region)[..., 0]
+
+    def _enrichment(self, values_BKR: torch.Tensor, present_BR: torch.Tensor) -> torch.Tensor:
+        """BM of the columns but the anchor's. Scores have a spread of 1, and means of n columns one of 1 / sqrt(n)."""
+        places = torch.arange(present_BR.shape[1], device=present_BR.device)
+        is_other_BR = present_BR & (places != self.config.anchor_index)
+        sums_BM = (values_BKR[:, : self.config.num_motifs] * is_other_BR[:, None]).sum(dim=2)
+        return sums_BM / is_other_BR.sum(dim=1, keepdim=True).clamp(min=1).to(sums_BM.dtype).sqrt()
 
     def _pool(self, tokens_BSH: torch.Tensor, own_column_BH: torch.Tensor) -> torch.Tensor | None:
         """All tokens by learned weights, and beside them a sequence's own column."""

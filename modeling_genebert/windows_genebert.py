@@ -95,6 +95,14 @@ def pool_windows(values_WH: torch.Tensor, sample_W: torch.Tensor, num_tokens_W: 
     return pooled_NH.index_add(0, sample_W, values_WH * shares_W[:, None])
 
 
+def max_of_windows(values_WK: torch.Tensor, sample_W: torch.Tensor) -> torch.Tensor:
+    """The largest value in any window of each sample: WK -> NK."""
+    highest_NK = values_WK.new_zeros(count_samples(sample_W, len(values_WK)), values_WK.shape[1])
+    return highest_NK.scatter_reduce(
+        0, sample_W[:, None].expand_as(values_WK), values_WK, reduce="amax", include_self=False
+    )
+
+
 def stitch_windows(
     logits_WLK: torch.Tensor, num_bases_W: torch.Tensor, sample_W: torch.Tensor, start_W: torch.Tensor
 ) -> torch.Tensor:
@@ -116,4 +124,12 @@ def stitch_windows(
     return (sums / counts[:, None]).view(num_samples, longest, -1)
 
 
-__all__ = ["check_num_tokens", "count_samples", "cut_windows", "max_num_tokens", "pool_windows", "stitch_windows"]
+__all__ = [
+    "check_num_tokens",
+    "count_samples",
+    "cut_windows",
+    "max_num_tokens",
+    "max_of_windows",
+    "pool_windows",
+    "stitch_windows",
+]

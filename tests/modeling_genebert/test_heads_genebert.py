@@ -12,7 +12,7 @@ from modeling_genebert import (
     GeneBertForSequenceClassification,
     GeneBertModel,
 )
-from modeling_genebert.heads_genebert import GeneBertPooler, mean_binary_cross_entropy
+from modeling_genebert.heads_genebert import GeneBertMotifResponse, GeneBertPooler, mean_binary_cross_entropy
 
 from .conftest import make_config, make_inputs, make_model
 
@@ -100,3 +100,33 @@ def test_embeddings_count_as_the_kmers_they_are_of(pooling):
     torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
     other = model(**inputs, inputs_embeds=embeddings.flip(1)).pooler_output
     assert (other - expected).abs().max() > 0.05
+
+
+def test_sites_pass_thresholds_and_are_scaled_by_the_enrichment_of_their_own_motif():
+    response = GeneBertMotifResponse(num_motifs=2, hidden_size=9)
+    response.init_weights()
+    response.dense, response.norm = nn.Identity(), nn.Identity()
+    column = torch.tensor([[2.5, 0.5, 7.0, 8.0, 9.0]])  # two scores; accessibility, whether it is known, distance
+    found = response(column, torch.tensor([[0.0, 2.0]]))
+    gate = 2 / (1 + math.exp(-2))
+    # gelu(2 * (score - 0.5)), then gelu(2 * (score - 2))
+    sites = [3.9998733, 0.0 * gate, 0.8413447, -0.0040497 * gate]
+    torch.testing.assert_close(found, torch.tensor([[2.5, 0.5, 7.0, 8.0, 9.0, *sites]]))
+
+
+def test_tasks_read_the_motif_response_and_pre_training_does_not():
+    """So checkpoints fit whatever is read there, and matching stays a product of two poolers."""
+    model = make_model(GeneBertForSequenceClassification, num_labels=2)
+    inputs = {name: value for name, value in make_inputs(model.config).items() if name != "token_type_ids"}
+    output = model.genebert(**inputs)
+    before = model.classifier(output)
+    torch.testing.assert_close(model(**inputs).logits, before)
+    for name in ("own_column", "enrichment"):
+        values = output[name].clone()
+        output[name] = values + 1
+        assert (model.classifier(output) - before).abs().max() > 1e-3
+        output[name] = values
+    pretraining = make_model(GeneBertForPreTraining)
+    assert not [name for name, _ in pretraining.named_parameters() if "response" in name]
+    plain = make_model(GeneBertForSequenceClassification, region_embedding="patch", fusion_type="concat")
+    assert not [name for name, _ in plain.named_parameters() if "response" in name]

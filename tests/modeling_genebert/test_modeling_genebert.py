@@ -77,6 +77,8 @@ def test_model_shapes():
         "pooler_output": (3, 32),
         "region_pooler_output": (3, 32),
         "region_hidden_state": (3, 4 * 4 + 8, 32),  # Swin's last grid, then one token a column
+        "own_column": (3, 20 + 3),
+        "enrichment": (3, 20),
     }
 
 

@@ -62,6 +62,47 @@ def test_what_was_fitted_is_saved_with_the_weights(tmp_path):
     assert norm.std[0].tolist() == pytest.approx([0.2] * 20)
 
 
+def read(scores: list[list[float]], present: list[int], region_context: int) -> tuple[list[float], list[float]]:
+    """`own_column` and `enrichment` of a matrix of motifs × 8 columns, whose scores have mean 0 and spread 1."""
+    model = make_model(GeneBertModel)
+    norm = model.region_encoder.score_norm
+    norm.mean.zero_(), norm.std.fill_(1)
+    assert model.config.anchor_index == 3
+    values = torch.zeros(1, 20 + 3, 8)
+    values[0, :2], values[0, 20:] = torch.tensor(scores), 0.5
+    output = model.get_region_features(values, torch.tensor([present]), torch.tensor([region_context]))
+    column = output.own_column[0]
+    assert column.shape == (23,) and output.enrichment.shape == (1, 20)
+    return [*column[:2].tolist(), *column[20:].tolist()], output.enrichment[0, :2].tolist()
+
+
+SCORES = [[1.0, 2.0, 0.0, 7.0, 3.0, 77.0, 0.0, 0.0], [0.0, -1.0, -1.0, 5.0, 0.0, 77.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("present", "region_context", "own_column", "enrichment"),
+    [
+        ([1, 1, 1, 1, 1, 0, 0, 0], 0, [7.0, 5.0, 0.5, 0.5, 0.5], [3.0, -1.0]),  # sums of 6 and -2 over four columns
+        ([1, 1, 1, 0, 1, 0, 0, 0], 0, [0.0] * 5, [3.0, -1.0]),  # what a hidden column holds is not read
+        ([0, 0, 0, 1, 0, 0, 0, 0], 0, [7.0, 5.0, 0.5, 0.5, 0.5], [0.0, 0.0]),  # no other column
+        ([0, 0, 0, 0, 0, 0, 0, 0], 0, [0.0] * 5, [0.0, 0.0]),
+        # Tiles: the best of each motif, no accessibility, and no other open regions.
+        ([1, 1, 1, 0, 0, 0, 0, 0], 1, [2.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0]),
+        ([0, 0, 0, 0, 0, 0, 0, 0], 1, [0.0] * 5, [0.0, 0.0]),
+    ],
+)
+def test_own_column_and_enrichment_in_the_others(present, region_context, own_column, enrichment):
+    assert read(SCORES, present, region_context) == (own_column, enrichment)
+
+
+def test_no_matrix_is_as_one_without_columns():
+    model = make_model(GeneBertModel)
+    without = model.get_region_features(batch_size=2)
+    hidden = model.get_region_features(torch.rand(2, 23, 8), torch.zeros(2, 8))
+    for name in ("pooler_output", "own_column", "enrichment"):
+        torch.testing.assert_close(without[name], hidden[name])
+
+
 def test_tiles_are_matched_by_the_best_score_of_each_motif():
     """Wherever it stands; and scored against the figures of open regions, as the column of a region."""
     model = make_model(GeneBertModel)
@@ -74,7 +115,7 @@ def test_tiles_are_matched_by_the_best_score_of_each_motif():
     best[inputs["region_mask"][:, None, :3].expand_as(best) == 0] = 0
     as_region = torch.zeros(3, 23, 1)
     as_region[:, :20, 0] = best.amax(dim=2)
-    expected = encoder.column_projection(encoder.score_norm(as_region, torch.zeros(3, dtype=torch.long)))[:, :, 0, 0]
+    expected = encoder.score_norm(as_region, torch.zeros(3, dtype=torch.long))[..., 0]
     found = encoder._whole_sequence(columns, inputs["region_mask"].bool())
     torch.testing.assert_close(found, expected)
 

@@ -17,7 +17,7 @@ from modeling_genebert import (
     GeneBertProcessor,
     GeneBertTokenizer,
 )
-from modeling_genebert.windows_genebert import cut_windows, pool_windows, stitch_windows
+from modeling_genebert.windows_genebert import cut_windows, max_of_windows, pool_windows, stitch_windows
 
 from .conftest import make_model
 
@@ -54,6 +54,12 @@ def test_pool_windows():
     values = torch.tensor([[1.0, 0.0], [4.0, 2.0], [7.0, 5.0]])
     pooled = pool_windows(values, torch.tensor([0, 0, 1]), torch.tensor([20, 10, 3]))
     torch.testing.assert_close(pooled, torch.tensor([[2.0, 2 / 3], [7.0, 5.0]]))
+
+
+def test_max_of_windows():
+    values = torch.tensor([[1.0, -3.0], [4.0, -2.0], [-7.0, -5.0]])
+    found = max_of_windows(values, torch.tensor([0, 0, 1]))
+    torch.testing.assert_close(found, torch.tensor([[4.0, -2.0], [-7.0, -5.0]]), atol=0, rtol=0)
 
 
 def test_stitch_windows():
