@@ -13,6 +13,7 @@ from .outputs_genebert import GeneBertModelOutput
 
 
 FIRST_THRESHOLDS, FIRST_SLOPE = (0.5, 2.0), 2.0  # in standard deviations above a motif's mean
+FIRST_GAIN = 0.1  # where motifs say nothing, their many scores would be learned by heart before all else
 
 
 class GeneBertMaskedPredictionHead(nn.Module):
@@ -162,6 +163,7 @@ class GeneBertMotifResponse(nn.Module):
         init.constant_(self.slope, FIRST_SLOPE)
         init.constant_(self.gate_weight, 1.0)
         init.constant_(self.gate_bias, 0.0)
+        init.constant_(self.norm.weight, FIRST_GAIN)
 
     def forward(self, column_BK: torch.Tensor, enrichment_BM: torch.Tensor) -> torch.Tensor:
         """

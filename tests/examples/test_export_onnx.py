@@ -65,6 +65,7 @@ def test_features_of_sequences_alone(pretrained, tmp_path, capsys):
     assert "GeneBertModel for feature-extraction" in printed
     assert "inputs   input_ids, token_type_ids, attention_mask\n" in printed
     names = ["last_hidden_state", "pooler_output", "region_pooler_output", "region_hidden_state"]
+    names += ["own_column", "enrichment"]
     assert f"outputs  {', '.join(names)}\n" in printed
     tokens = GeneBertProcessor.from_pretrained(tmp_path).tokenizer(SEQUENCES, padding=True, return_tensors="pt")
     with torch.no_grad():
