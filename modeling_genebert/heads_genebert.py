@@ -137,7 +137,8 @@ def max_of_bins(states_BTH: torch.Tensor, is_token_BT: torch.Tensor, num_bins: i
 
 class GeneBertMotifResponse(nn.Module):
     """
-    What the motifs of one column say in the light of the others: BK and BM -> BH.
+    What the motifs of one column say in the light of the others: BK and BM -> BH (K rows of the compact matrix, M
+    motifs, J thresholds).
 
     A site is there or not, and half a site is none: so each motif's score passes soft thresholds of its own. What
     passes is scaled by how enriched the same motif is in the other open regions, and in the same way for all motifs:
@@ -172,9 +173,9 @@ class GeneBertMotifResponse(nn.Module):
             enrichment_BM: z-scores of the motifs' means over the other columns; 0 where there are none.
         """
         scores_B1M = column_BK[:, None, : self.threshold.shape[1]]
-        sites_BTM = F.gelu(self.slope * (scores_B1M - self.threshold))
-        gates_BTM = 2 * torch.sigmoid(self.gate_weight * enrichment_BM[:, None] + self.gate_bias)
-        return self.norm(self.dense(torch.cat([column_BK, (gates_BTM * sites_BTM).flatten(1)], dim=1)))
+        sites_BJM = F.gelu(self.slope * (scores_B1M - self.threshold))
+        gates_BJM = 2 * torch.sigmoid(self.gate_weight * enrichment_BM[:, None] + self.gate_bias)
+        return self.norm(self.dense(torch.cat([column_BK, (gates_BJM * sites_BJM).flatten(1)], dim=1)))
 
 
 class GeneBertPooledFeatures(nn.Module):
