@@ -58,7 +58,8 @@ class GeneBertConfig(PreTrainedConfig):
             their maximum); each token gets the state of its bin, added to its own, so that predictions per base stay.
         mgm_loss_weight, ngsp_loss_weight, srm_loss_weight (`float`, default to 1.0): weights of the three
             pre-training losses.
-        classifier_dropout (`float`, defaults to 0.1): dropout before the task heads.
+        classifier_dropout (`float`, defaults to 0.1): dropout before the task heads, and of the motif scores and sites
+            that they read.
         initializer_range (`float`, defaults to 0.02): standard deviation of the initial weights.
 
     Raises:

@@ -147,15 +147,17 @@ class GeneBertMotifResponse(nn.Module):
     Args:
         num_motifs (`int`): M.
         hidden_size (`int`): H.
+        dropout (`float`): of each score and each site.
     """
 
-    def __init__(self, num_motifs: int, hidden_size: int):
+    def __init__(self, num_motifs: int, hidden_size: int, dropout: float):
         super().__init__()
         num_thresholds = len(FIRST_THRESHOLDS)
         self.threshold = nn.Parameter(torch.empty(num_thresholds, num_motifs))
         self.slope = nn.Parameter(torch.empty(num_thresholds, num_motifs))
         self.gate_weight = nn.Parameter(torch.empty(num_thresholds, 1))
         self.gate_bias = nn.Parameter(torch.empty(num_thresholds, 1))
+        self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear((1 + num_thresholds) * num_motifs + NUM_REGION_CHANNELS - 1, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=1e-6)
 
@@ -175,7 +177,8 @@ class GeneBertMotifResponse(nn.Module):
         scores_B1M = column_BK[:, None, : self.threshold.shape[1]]
         sites_BJM = F.gelu(self.slope * (scores_B1M - self.threshold))
         gates_BJM = 2 * torch.sigmoid(self.gate_weight * enrichment_BM[:, None] + self.gate_bias)
-        return self.norm(self.dense(torch.cat([column_BK, (gates_BJM * sites_BJM).flatten(1)], dim=1)))
+        heard = self.dropout(torch.cat([column_BK, (gates_BJM * sites_BJM).flatten(1)], dim=1))
+        return self.norm(self.dense(heard))
 
 
 class GeneBertPooledFeatures(nn.Module):
@@ -193,7 +196,7 @@ class GeneBertPooledFeatures(nn.Module):
         self.with_product = config.fusion_type == "cross_attention"
         self.response = None
         if with_response and config.region_embedding == "block_projection":
-            self.response = GeneBertMotifResponse(config.num_motifs, config.hidden_size)
+            self.response = GeneBertMotifResponse(config.num_motifs, config.hidden_size, config.classifier_dropout)
         num_vectors = 2 + self.with_product + (self.response is not None)
         self.dense = nn.Linear(num_vectors * config.hidden_size, config.hidden_size)
 

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,9 @@ from transformers import BertConfig, BertForMaskedLM
 
 from examples.finetune import parse_args as parse_finetuning_args
 from examples.pretrain import parse_args
+from tests.running import ROOT, quick_python
 
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
     line.split("#")[0].strip()
@@ -63,7 +62,7 @@ def test_downstream_commands_from_raw_files_to_predictions(atlas_folder, pretrai
     sequences = {"one": "ACGTTGACTCATGCAAATTAGC" * 3, "two": "CCGGCGTATAAAAGGCGGAGCT" * 3}
     (tmp_path / "candidates.fa").write_text("".join(f">{name}\n{dna}\n" for name, dna in sequences.items()))
     own = {
-        "python": sys.executable,
+        "python": shlex.join(quick_python()),
         "hg38.fa.gz": str(atlas_folder / "genome.fa"),
         "epdnew_human": f"{atlas_folder / 'promoters.bed'} --tss_position centre --min_tss_distance 300",
         "motif": "none",
@@ -92,9 +91,9 @@ def test_data_command_builds_a_set(atlas_folder, tmp_path):
         "chr9": "chr3",
         "Mono": "sim03",
         "mDC": "sim04",
-        "python": sys.executable,
+        "python": shlex.join(quick_python()),
     }
-    words = [own.get(word, word) for word in shlex.split(command)]
+    words = shlex.split(" ".join(own.get(word, word) for word in shlex.split(command)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert (tmp_path / "atlas" / "README.md").exists()

@@ -2,17 +2,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 
-from ..running import ROOT
+from ..running import ROOT, quick_python
 
 
 def test_figures_of_a_small_run(atlas_folder, tmp_path):
     options = ["--motifs", str(atlas_folder / "motifs.safetensors"), "--num_regions", "300", "--num_examples", "40"]
     options += ["--batch_sizes", "8", "40", "--num_workers", "0", "2", "--repeats", "1", "--output_dir", str(tmp_path)]
-    command = [sys.executable, "-m", "benchmarks.reader", *options]
+    command = [*quick_python(), "-m", "benchmarks.reader", *options]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout.splitlines()[-1])

@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
-from ..running import ROOT
+from ..running import ROOT, quick_python
 
 
 def test_figures_of_a_small_run(tmp_path):
     """Also compares GeneBertTokenizer with BertTokenizerFast and the tokenizers pipeline, before it times them."""
     options = ["--num_sequences", "20", "--length", "40", "--repeats", "1", "--output_dir", str(tmp_path)]
-    command = [sys.executable, "-m", "benchmarks.tokenizer", *options]
+    command = [*quick_python(), "-m", "benchmarks.tokenizer", *options]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout.splitlines()[-1])

@@ -23,7 +23,7 @@ from examples.finetune import main
 from hub_datasets.files import sha256_of
 from modeling_genebert import GeneBertForSequenceClassification, GeneBertForTokenClassification, GeneBertProcessor
 from tests.modeling_genebert.conftest import bank  # noqa: F401  # a fixture
-from tests.running import ROOT, run_example
+from tests.running import ROOT, quick_python, run_example
 
 
 SIGNAL = "TGACTCA"
@@ -391,8 +391,14 @@ def test_two_processes_evaluate_as_one_does(scratch, tmp_path):
     arguments += ["--eval_strategy", "steps", "--eval_steps", "1", "--per_device_eval_batch_size", "4"]
     one = main([*arguments, "--output_dir", str(tmp_path / "one")])
     # As a user does, from another folder and without the repository on Python's path.
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(ROOT / "examples" / "finetune.py"), *arguments, "--output_dir", str(tmp_path / "two")]
+    command = [*quick_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
+    command += [
+        *quick_python(),
+        str(ROOT / "examples" / "finetune.py"),
+        *arguments,
+        "--output_dir",
+        str(tmp_path / "two"),
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["OMP_NUM_THREADS"] = "1"
     finished = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)

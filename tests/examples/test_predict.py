@@ -28,6 +28,7 @@ from modeling_genebert import (
     GeneBertProcessor,
     average_strands,
 )
+from tests.running import quick_python
 
 from .predicting import LONGEST, checkpoints, dna, files, logits_of, run, sequences_of, write  # noqa: F401
 
@@ -65,7 +66,7 @@ def test_a_fresh_process_writes_the_same_bytes(checkpoints, files):
     text, _ = run(checkpoints["promoter"], files / "sequences.fa", output="here.csv")
     options = ["--model_name_or_path", checkpoints["promoter"], "--input_file", files / "sequences.fa"]
     options += ["--output_file", files / "there.csv", "--device", "cpu"]
-    command = [sys.executable, Path(predict.__file__).resolve(), *options]
+    command = [*quick_python(), Path(predict.__file__).resolve(), *options]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["OMP_NUM_THREADS"] = "1"  # as here: another number of threads adds up in another order
     printed = subprocess.run(

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from safetensors.torch import load_file
 import examples.pretrain
 from examples.pretrain import main
 from examples.pretraining.checkpoints import list_checkpoints, remove_checkpoint
-from tests.running import ROOT, SMALL_RUN
+from tests.running import ROOT, SMALL_RUN, quick_python
 
 from .running_pretrain import pretrain
 
@@ -49,7 +48,7 @@ def straight(atac_folder, tmp_path_factory):
 def test_interrupted_and_resumed_is_bit_equal(signal_number, precision, status, straight, atac_folder, tmp_path):
     output = tmp_path / "run"
     arguments = [*SMALL_RUN, *STEPS, "--dataset_name_or_path", str(atac_folder), "--mixed_precision", precision]
-    command = [sys.executable, str(ROOT / "examples" / "pretrain.py"), *arguments, "--output_dir", str(output)]
+    command = [*quick_python(), str(ROOT / "examples" / "pretrain.py"), *arguments, "--output_dir", str(output)]
     command += ["--num_workers", "1"]  # it gets the signal too, and must not die of it
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)

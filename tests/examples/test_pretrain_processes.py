@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from safetensors.torch import load_file
 
 from examples.pretraining.checkpoints import list_checkpoints
 from modeling_genebert import GeneBertForPreTraining
-from tests.running import ROOT, SMALL_RUN
+from tests.running import ROOT, SMALL_RUN, quick_python
 
 from .running_pretrain import pretrain
 
@@ -32,8 +31,8 @@ STEPS += ["--eval_steps", "5", "--checkpointing_steps", "4"]
 
 def start_two(script: str, dataset: Path, output: Path, *arguments: str) -> subprocess.Popen:
     """Two processes with two windows a batch: together as many as one process takes in these tests."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(ROOT / script), *SMALL_RUN, *STEPS, "--per_device_train_batch_size", "2"]
+    command = [*quick_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
+    command += [*quick_python(), str(ROOT / script), *SMALL_RUN, *STEPS, "--per_device_train_batch_size", "2"]
     command += ["--dataset_name_or_path", str(dataset), "--output_dir", str(output), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(

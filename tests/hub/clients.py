@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.running import ROOT
+from tests.running import ROOT, quick_python
 
 from .server import HubServer
 
@@ -90,7 +89,7 @@ class Client:
         if with_packages:
             environment["PYTHONPATH"] = str(ROOT)
         return subprocess.run(
-            [sys.executable, *command], cwd=self.home, env=environment, capture_output=True, text=True, timeout=900
+            [*quick_python(), *command], cwd=self.home, env=environment, capture_output=True, text=True, timeout=900
         )
 
     def run(self, code: str, *arguments: object, with_packages: bool = False) -> str:

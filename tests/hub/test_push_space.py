@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
 import pytest
 
 from examples.space.push import FOLDERS, lay_out
+from tests.running import quick_python
 
 
 PUSH_SPACE = """
@@ -56,7 +56,7 @@ def test_the_page_opens_where_nothing_else_of_ours_is(tmp_path):
     pytest.importorskip("gradio", reason="the page needs gradio")
     lay_out(tmp_path)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", OPEN_PAGE]
+    command = [*quick_python(), "-c", OPEN_PAGE]
     finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-3000:]
     folders = [os.path.dirname(line) for line in finished.stdout.split()]

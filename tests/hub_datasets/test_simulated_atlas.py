@@ -7,7 +7,6 @@ import gzip
 import json
 import math
 import subprocess
-import sys
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -19,6 +18,7 @@ from hub_datasets.simulated_atlas import AccessibilityOracle, PairRule, simulate
 from hub_datasets.simulated_atlas.__main__ import main
 from modeling_genebert.dna_genebert import encode_dna, reverse_complement
 from modeling_genebert.motifs_genebert import MotifBank
+from tests.running import quick_python
 
 
 TINY = {
@@ -135,7 +135,7 @@ def test_command_line(tmp_path, capsys):
         "--seed=5",
         *[f"--{name}={value}" for name, value in TINY.items()],
     ]
-    command = [sys.executable, "-m", "hub_datasets.simulated_atlas", *arguments]
+    command = [*quick_python(), "-m", "hub_datasets.simulated_atlas", *arguments]
     first = subprocess.run(command, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     parameters = json.loads((tmp_path / "atlas" / "simulation.json").read_text())["parameters"]

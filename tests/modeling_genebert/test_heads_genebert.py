@@ -103,7 +103,7 @@ def test_embeddings_count_as_the_kmers_they_are_of(pooling):
 
 
 def test_sites_pass_thresholds_and_are_scaled_by_the_enrichment_of_their_own_motif():
-    response = GeneBertMotifResponse(num_motifs=2, hidden_size=9)
+    response = GeneBertMotifResponse(num_motifs=2, hidden_size=9, dropout=0.0)
     response.init_weights()
     response.dense, response.norm = nn.Identity(), nn.Identity()
     column = torch.tensor([[2.5, 0.5, 7.0, 8.0, 9.0]])  # two scores; accessibility, whether it is known, distance
@@ -112,6 +112,22 @@ def test_sites_pass_thresholds_and_are_scaled_by_the_enrichment_of_their_own_mot
     # gelu(2 * (score - 0.5)), then gelu(2 * (score - 2))
     sites = [3.9998733, 0.0 * gate, 0.8413447, -0.0040497 * gate]
     torch.testing.assert_close(found, torch.tensor([[2.5, 0.5, 7.0, 8.0, 9.0, *sites]]))
+
+
+def test_in_training_some_scores_and_sites_are_left_out():
+    """As many motifs as there are, learned by heart, were what real TFs' sets got from the response first."""
+    response = GeneBertMotifResponse(num_motifs=500, hidden_size=8, dropout=0.25)
+    response.init_weights()
+    response.dense, response.norm = nn.Identity(), nn.Identity()
+    column, enrichment = torch.full((4, 503), 3.0), torch.zeros(4, 500)
+    whole = response.eval()(column, enrichment)
+    torch.manual_seed(0)
+    found = response.train()(column, enrichment)
+    left = found != 0
+    assert left.float().mean().item() == pytest.approx(0.75, abs=0.02)
+    torch.testing.assert_close(found[left], whole[left] / 0.75)
+    head = make_model(GeneBertForSequenceClassification, num_labels=2, classifier_dropout=0.5).classifier
+    assert head[0].response.dropout.p == 0.5
 
 
 def test_tasks_read_the_motif_response_and_pre_training_does_not():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -21,6 +20,7 @@ from modeling_genebert import (
     GeneBertTokenizer,
     average_strands,
 )
+from tests.running import quick_python
 
 from .conftest import make_model
 
@@ -185,7 +185,7 @@ def test_token_classification_in_a_fresh_process(tmp_path):
     home.mkdir()
     save(GeneBertForTokenClassification, folder)
     result = subprocess.run(
-        [sys.executable, "-c", REMOTE_CODE_SCRIPT, str(folder)],
+        [*quick_python(), "-c", REMOTE_CODE_SCRIPT, str(folder)],
         cwd=home,
         env={"HOME": str(home), "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"},
         capture_output=True,

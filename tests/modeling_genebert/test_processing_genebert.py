@@ -1,7 +1,6 @@
 import json
 import os
 import subprocess
-import sys
 import textwrap
 
 import numpy as np
@@ -12,6 +11,7 @@ from modeling_genebert.feature_extraction_genebert import GeneBertFeatureExtract
 from modeling_genebert.motifs_genebert import MotifBank
 from modeling_genebert.processing_genebert import GeneBertProcessor
 from modeling_genebert.tokenization_genebert import GeneBertTokenizer
+from tests.running import quick_python
 
 
 REGIONS = {
@@ -139,7 +139,7 @@ def test_a_fresh_process_loads_it_as_remote_code(processor, tmp_path):
     environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     arguments = [str(folder), json.dumps(call), json.dumps(REGIONS), str(tmp_path / "arrays.npz")]
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *arguments],
+        [*quick_python(), "-c", textwrap.dedent(script), *arguments],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -6,7 +6,6 @@ import inspect
 import json
 import os
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from modeling_genebert import (
     GeneBertProcessor,
     GeneBertTokenizer,
 )
+from tests.running import quick_python
 
 from .conftest import make_model
 
@@ -188,7 +188,7 @@ def test_a_process_that_has_never_seen_the_package(saved, tmp_path):
     environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     arguments = [str(saved), str(tmp_path / "again"), str(tmp_path / "results.npz"), json.dumps([MODELS, SEQUENCES])]
     result = subprocess.run(
-        [sys.executable, "-c", inspect.getsource(open_all) + SCRIPT, *arguments],
+        [*quick_python(), "-c", inspect.getsource(open_all) + SCRIPT, *arguments],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -218,7 +218,7 @@ def test_without_the_flag_a_stranger_is_asked_for_it(saved, tmp_path):
         AutoModel.from_pretrained(sys.argv[1])
     """
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(saved / "pretrained")],
+        [*quick_python(), "-c", textwrap.dedent(script), str(saved / "pretrained")],
         cwd=tmp_path,
         env={**os.environ, "HF_HOME": str(tmp_path / "home")},
         capture_output=True,

@@ -4,7 +4,6 @@ import json
 import logging
 import pickle
 import subprocess
-import sys
 import tempfile
 from functools import lru_cache
 from itertools import product
@@ -18,6 +17,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from modeling_genebert.tokenization_genebert import GeneBertTokenizer
+from tests.running import quick_python
 
 
 KMERS_AND_STRIDES = [(1, 1), (2, 1), (3, 1), (3, 2), (3, 3), (6, 1), (6, 4), (6, 5), (6, 6), (4, 2)]
@@ -466,7 +466,7 @@ def test_remote_code_in_a_fresh_process(tmp_path, monkeypatch):
     assert {"tokenization_genebert.py", "dna_genebert.py"} <= {path.name for path in folder.iterdir()}
     texts = ["ACGTTGCANNTTGACCAT", "acgu", "", "AC[MASK]GTTA"]
     result = subprocess.run(
-        [sys.executable, "-c", REMOTE_CODE_SCRIPT, str(folder), json.dumps(texts)],
+        [*quick_python(), "-c", REMOTE_CODE_SCRIPT, str(folder), json.dumps(texts)],
         cwd=home,
         env={"HOME": str(home), "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"},
         capture_output=True,

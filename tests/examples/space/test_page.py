@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from huggingface_hub import SpaceCard
 from examples.prediction.records import Record
 from examples.space.analysis import open_checkpoint, region_matrix
 from tests.examples.predicting import checkpoints, dna  # noqa: F401  # a fixture
-from tests.running import ROOT
+from tests.running import ROOT, quick_python
 
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright: pip install it")
@@ -53,7 +52,7 @@ def address(checkpoints, tmp_path_factory):  # noqa: F811
         "PYTHONUNBUFFERED": "1",
     }
     names = [str(checkpoints["promoter"]), str(checkpoints["masked"])]
-    command = [sys.executable, str(ROOT / "examples" / "space" / "app.py"), "--model_name_or_path", *names]
+    command = [*quick_python(), str(ROOT / "examples" / "space" / "app.py"), "--model_name_or_path", *names]
     with log.open("w") as output:
         server = subprocess.Popen(
             [*command, "--port", str(port)], cwd=folder, env=environment, stdout=output, stderr=output
