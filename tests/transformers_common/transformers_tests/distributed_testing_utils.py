@@ -31,7 +31,8 @@ def _set_rank_device(rank: int) -> None:
 
 def _start_rank_processes(function: Callable[..., None], args: tuple[Any, ...], nprocs: int) -> None:
     """Call `function(rank, *args)` in `nprocs` processes; raises where one of them does."""
-    mp.spawn(function, args=args, nprocs=nprocs, join=True)
+    # Forked, they have imported all; on CPUs autograd starts no threads that they would miss.
+    mp.start_processes(function, args=args, nprocs=nprocs, join=True, start_method="fork")
 
 
 def run_distributed(world_size: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
