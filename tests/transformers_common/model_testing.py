@@ -55,6 +55,7 @@ class GeneBertCommonTests(ModelTesterMixin, TrainingTesterMixin):
     _is_composite = True
     test_can_init_all_missing_weights_before_2023 = True  # our files carry no year
     training_overfit_learning_rate = 3e-3  # the batches are random k-mers, harder to learn than the mixin's own
+    training_overfit_steps = 150
     model_tester: Any = None
 
     def setUp(self) -> None:
