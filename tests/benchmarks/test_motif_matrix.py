@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 
 import pytest
 
-from ..running import ROOT, quick_python
+from ..running import ROOT
 
 
 for library in ("pyjaspar", "numba", "lightmotif", "memelite", "MOODS"):
@@ -17,7 +18,7 @@ from benchmarks.motif_matrix import main  # noqa: E402
 def test_figures_of_a_small_run(tmp_path):
     """Also compares MotifBank.score with its definition, lightmotif, torch conv1d and MOODS, before it times them."""
     options = ["--num_motifs", "12", "--num_regions", "32", "--length", "90", "--repeats", "1"]
-    command = [*quick_python(), "-m", "benchmarks.motif_matrix", *options, "--output_dir", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks.motif_matrix", *options, "--output_dir", str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     for peer in ("the definition", "itself without numba", "lightmotif", "torch conv1d", "the best hits of MOODS"):
