@@ -28,6 +28,7 @@ PRELOADED = [
 ]
 READ_WHEN_IMPORTED = ["huggingface_hub.constants", "transformers.utils.hub", "datasets.config"]
 NO_STATUS = 125
+PATIENCE = 0.02  # seconds from one look to the next whether a process has ended
 
 
 def ask(path: str, arguments: list[str]) -> int:
@@ -95,11 +96,13 @@ def handle(connection: socket.socket) -> list[str]:
         return request["arguments"]
     for own in streams:
         os.close(own)
-    ended = os.pidfd_open(process)
-    while ended not in select.select([connection, ended], [], [])[0]:
-        # A signal; or the end, where the one that asks was killed.
-        os.killpg(process, int.from_bytes(connection.recv(1), "big") or signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
+    status = None
+    while status is None:
+        if select.select([connection], [], [], PATIENCE)[0]:
+            # A signal; or the end, where the one that asks was killed.
+            os.killpg(process, int.from_bytes(connection.recv(1), "big") or signal.SIGKILL)
+        ended, found = os.waitpid(process, os.WNOHANG)
+        status = found if ended else None
     with contextlib.suppress(BrokenPipeError):
         connection.send(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
