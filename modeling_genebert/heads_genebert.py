@@ -177,8 +177,8 @@ class GeneBertMotifResponse(nn.Module):
         scores_B1M = column_BK[:, None, : self.threshold.shape[1]]
         sites_BJM = F.gelu(self.slope * (scores_B1M - self.threshold))
         gates_BJM = 2 * torch.sigmoid(self.gate_weight * enrichment_BM[:, None] + self.gate_bias)
-        heard = self.dropout(torch.cat([column_BK, (gates_BJM * sites_BJM).flatten(1)], dim=1))
-        return self.norm(self.dense(heard))
+        kept = self.dropout(torch.cat([column_BK, (gates_BJM * sites_BJM).flatten(1)], dim=1))
+        return self.norm(self.dense(kept))
 
 
 class GeneBertPooledFeatures(nn.Module):

@@ -14,12 +14,16 @@ they.
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
 import sys
+from types import ModuleType
 
 
 PRELOADED = [
@@ -52,11 +56,9 @@ def ask(path: str, arguments: list[str]) -> int:
 
 def serve(path: str) -> list[str] | None:
     """Returns in each new process, with its arguments; in the server at the end, with None."""
-    import gc
-    import importlib
-
     for name in PRELOADED:
-        importlib.import_module(name)
+        with contextlib.suppress(ModuleNotFoundError):  # not installed: there is no time to be saved
+            importlib.import_module(name)
     if found := [name for name in READ_WHEN_IMPORTED if name in sys.modules]:
         raise ImportError(f"{', '.join(found)} imported with {', '.join(PRELOADED)}")
     gc.collect()
@@ -79,14 +81,11 @@ def serve(path: str) -> list[str] | None:
 def handle(connection: socket.socket) -> list[str]:
     """Start the process that is asked for, in which this returns; here, wait for it, say its status, and end."""
     size, streams, _, _ = socket.recv_fds(connection, 8, 3)
-    message = b""
-    while len(message) < int.from_bytes(size, "big"):
-        message += connection.recv(1 << 16)
+    request = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
     process = os.fork()
     os.setpgid(process, process)  # in both, so that neither need wait for the other
     if process == 0:
         connection.close()
-        request = json.loads(message)
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
@@ -110,9 +109,6 @@ def handle(connection: socket.socket) -> list[str]:
 
 def run(arguments: list[str]) -> None:
     """Run in this process what `python ARGUMENTS` runs."""
-    import runpy
-    from types import ModuleType
-
     what, *others = arguments
     sys.modules["__main__"] = main = ModuleType("__main__")
     sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]

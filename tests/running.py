@@ -28,10 +28,9 @@ def quick_python() -> tuple[str, ...]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}  # read when they are imported
     with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, program, "--serve", str(path)],
-            env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output,
-        )  # fmt: skip
+        command = [sys.executable, program, "--serve", str(path)]
+        # It ends with its standard input, and so with this process, however that ends.
+        server = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     while not path.exists():
         assert server.poll() is None, log.read_text()

@@ -392,13 +392,8 @@ def test_two_processes_evaluate_as_one_does(scratch, tmp_path):
     one = main([*arguments, "--output_dir", str(tmp_path / "one")])
     # As a user does, from another folder and without the repository on Python's path.
     command = [*quick_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
-    command += [
-        *quick_python(),
-        str(ROOT / "examples" / "finetune.py"),
-        *arguments,
-        "--output_dir",
-        str(tmp_path / "two"),
-    ]
+    command += [*quick_python(), str(ROOT / "examples" / "finetune.py")]
+    command += [*arguments, "--output_dir", str(tmp_path / "two")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["OMP_NUM_THREADS"] = "1"
     finished = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)

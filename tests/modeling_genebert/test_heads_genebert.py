@@ -115,7 +115,7 @@ def test_sites_pass_thresholds_and_are_scaled_by_the_enrichment_of_their_own_mot
 
 
 def test_in_training_some_scores_and_sites_are_left_out():
-    """As many motifs as there are, learned by heart, were what real TFs' sets got from the response first."""
+    """Without that, fine-tuning on a real TF's binding sites ended with a larger loss on dev."""
     response = GeneBertMotifResponse(num_motifs=500, hidden_size=8, dropout=0.25)
     response.init_weights()
     response.dense, response.norm = nn.Identity(), nn.Identity()
